@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes one environment from docker/ENV, in a container image and on a host alike.
+#   docker/install.sh ENV PREFIX
+# torch comes first and by pip, which honours the machine's own configuration (a CPU build or a mirror at hand is
+# taken); everything else comes from the lock, every file checked by its hash. The package itself is linked in.
+set -eu
+name=$1
+prefix=$2
+here=$(cd "$(dirname "$0")" && pwd)
+spec=$here/$name
+python=${PYTHON:-python3.11}
+
+fail() { echo "error: $1" >&2; exit 2; }
+[ -f "$spec/requirements.lock" ] || fail "docker/$name/requirements.lock does not exist: the environments are $(cd "$here" && ls -d */ | tr -d '/\n')"
+command -v "$python" >/dev/null || fail "$python is not on PATH: install Python 3.11 or name one, make PYTHON=/path/to/python3.11"
+"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || fail "$python is not Python 3.11: name one, make PYTHON=/path/to/python3.11"
+"$python" -c 'import ensurepip' 2>/dev/null || fail "$python cannot make environments: install python3-venv"
+
+rm -rf "$prefix"
+"$python" -m venv "$prefix"
+pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
+echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
+pip install --quiet --progress-bar on -r "$here/uv.txt" -r "$spec/torch.txt"
+echo "$name: $(grep -c '^[a-z].*==' "$spec/requirements.lock") packages of the lock, by uv"
+UV_LINK_MODE=copy "$prefix/bin/uv" pip install --python "$prefix/bin/python" --no-deps --require-hashes -r "$spec/requirements.lock"
+"$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps --no-build-isolation --editable "$here/.."
+sha256sum "$spec/requirements.lock" | cut -d' ' -f1 > "$prefix/.ready"
+echo "$name: ready in $prefix"

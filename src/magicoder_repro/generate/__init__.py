@@ -1,0 +1,1 @@
+"""Prompts of every benchmark and the models' completions."""

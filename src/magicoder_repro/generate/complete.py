@@ -1,0 +1,121 @@
+"""Stages `generate-base`, `generate-magicoder`, `generate-magicoder-s`: a model's completions of every benchmark of the profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from magicoder_repro import benchmarks, records
+from magicoder_repro.artifact import Work
+from magicoder_repro.errors import UsageError
+from magicoder_repro.generate import tasks
+from magicoder_repro.profile import Generation, GreedyBenchmark, SampledBenchmark
+from magicoder_repro.progress import bar
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Prompts that are decoded together; what a batch holds does not depend on how a run was interrupted."""
+
+    benchmark: str
+    number: int
+    asks: tuple[tasks.Ask, ...]
+    setting: GreedyBenchmark | SampledBenchmark
+
+
+def build(work: Work) -> None:
+    """`model` folder -> `BENCHMARK.jsonl` (`task_id, completion`) and `benchmarks.json` (dataset and decoding of each)."""
+    config = Generation.model_validate(work.config["generation"])
+    style: tasks.Style = work.config["style"]
+    batches: list[_Batch] = []
+    protocol: dict[str, Any] = {}
+    for benchmark, language, setting in selected(config):
+        name = file_name(benchmark, language)
+        try:
+            dataset = benchmarks.load(benchmark, language=language)
+        except UsageError as error:
+            work.notes.append(f"{name}: {error}")
+            continue
+        chosen = dataset.tasks[: setting.tasks] if isinstance(setting, GreedyBenchmark) else dataset.tasks
+        asked = tasks.asks(benchmark, chosen, style)
+        if isinstance(setting, SampledBenchmark):
+            asked = [ask for ask in asked for _ in range(setting.samples)]
+        for number, first in enumerate(range(0, len(asked), setting.batch)):
+            batches.append(_Batch(name, number, tuple(asked[first : first + setting.batch]), setting))
+        protocol[name] = {
+            "benchmark": benchmark,
+            "language": language,
+            "dataset": dataset.identity,
+            "tasks": len(chosen),
+            "of": len(dataset.tasks),
+            "prompt": style,
+            "decoding": setting.model_dump(exclude={"tasks"}),
+        }
+    if not batches:
+        raise UsageError("generate: no benchmark of the profile is at hand")
+    samples: dict[str, list[records.Record]] = {name: [] for name in protocol}
+    total = sum(len(batch.asks) for batch in batches)
+    with records.Journal(work.private / "batches.jsonl") as journal, bar(work.config["label"], total, "prompts") as progress:
+        done = {(row["benchmark"], row["number"]): row["completions"] for row in journal.rows}
+        progress.resume(sum(len(completions) for completions in done.values()))
+        model = None
+        for batch in batches:
+            completions = done.get((batch.benchmark, batch.number))
+            if completions is None:
+                if model is None:
+                    from magicoder_repro.generate.decode import Model
+
+                    model = Model(work.inputs["model"], config.dtype)
+                completions = model.complete(batch.asks, _decoding(batch.setting), _seed(batch))
+                journal.add({"benchmark": batch.benchmark, "number": batch.number, "completions": completions})
+                progress.advance(len(batch.asks))
+            samples[batch.benchmark] += [
+                {"task_id": ask.task_id, "completion": text} for ask, text in zip(batch.asks, completions, strict=True)
+            ]
+    for name, rows in samples.items():
+        records.write_jsonl(work.out / f"{name}.jsonl", rows)
+        work.counts[name] = len(rows)
+    records.write_json(work.out / "benchmarks.json", protocol)
+
+
+def selected(config: Generation) -> list[tuple[str, str | None, GreedyBenchmark | SampledBenchmark]]:
+    """(benchmark, language, setting) for each benchmark that the profile asks for, in the paper's order."""
+    found: list[tuple[str, str | None, GreedyBenchmark | SampledBenchmark]] = []
+    for field in Generation.model_fields:
+        setting = getattr(config, field)
+        if not isinstance(setting, GreedyBenchmark | SampledBenchmark):
+            continue
+        benchmark = field.replace("_", "-")
+        if benchmark.endswith("multipl-e"):
+            found += [(benchmark, language, setting) for language in benchmarks.MULTIPL_E_LANGUAGES]
+        else:
+            found.append((benchmark, None, setting))
+    return found
+
+
+def identities(config: Generation) -> dict[str, dict[str, str] | None]:
+    """The identity of each selected benchmark's dataset, None for one that is not at hand."""
+    found: dict[str, dict[str, str] | None] = {}
+    for benchmark, language, _ in selected(config):
+        try:
+            found[file_name(benchmark, language)] = benchmarks.load(benchmark, language=language).identity
+        except UsageError:
+            found[file_name(benchmark, language)] = None
+    return found
+
+
+def file_name(benchmark: str, language: str | None) -> str:
+    """The stem of a benchmark's samples file."""
+    return f"{benchmark}-{language}" if language else benchmark
+
+
+def _decoding(setting: GreedyBenchmark | SampledBenchmark) -> Any:
+    from magicoder_repro.generate.decode import Decoding
+
+    if isinstance(setting, GreedyBenchmark):
+        return Decoding(max_new_tokens=setting.max_new_tokens)
+    return Decoding(max_tokens=setting.max_tokens, temperature=setting.temperature, top_p=setting.top_p)
+
+
+def _seed(batch: _Batch) -> int:
+    return batch.setting.seed + batch.number if isinstance(batch.setting, SampledBenchmark) else 0

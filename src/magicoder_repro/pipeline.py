@@ -1,0 +1,283 @@
+"""The chain of stages: what each one needs, which part of the profile it reads, and in which environment it runs.
+
+The order here is the order of `make help`, of the run and of the report. A stage is stale when its fingerprint (its part of the
+profile, the content of its inputs, its environment's lock, this package's version) or the hash of one of its files differs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from magicoder_repro import artifact, environment
+from magicoder_repro.data import benchmark_texts
+from magicoder_repro.errors import UsageError
+from magicoder_repro.generate import complete
+from magicoder_repro.profile import Profile
+from magicoder_repro.progress import say
+from magicoder_repro.report import compare
+
+Config = Callable[[Profile], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: `body` is `module:function`; `inputs` maps the name the body knows to the stage it comes from."""
+
+    name: str
+    help: str
+    body: str
+    inputs: dict[str, str]
+    config: Config
+    environment: str = "core"
+
+
+def _section(*names: str) -> Config:
+    def config(profile: Profile) -> dict[str, Any]:
+        return {name: getattr(profile, name).model_dump(mode="json") for name in names}
+
+    return config
+
+
+def _decontaminate(_: Profile) -> dict[str, Any]:
+    return {"benchmark_texts": benchmark_texts.identity()}
+
+
+def _sft(which: str, label: str) -> Config:
+    def config(profile: Profile) -> dict[str, Any]:
+        recipe = getattr(profile.training, which).model_dump(mode="json")
+        return {"recipe": recipe, "label": label, "saved_dtype": profile.base_model.dtype}
+
+    return config
+
+
+def _generate(label: str, style: str) -> Config:
+    def config(profile: Profile) -> dict[str, Any]:
+        datasets = complete.identities(profile.generation)
+        return {
+            "generation": profile.generation.model_dump(mode="json"),
+            "datasets": datasets,
+            "label": label,
+            "style": style,
+        }
+
+    return config
+
+
+def _report(profile: Profile) -> dict[str, Any]:
+    recorded = environment.ROOT / "results" / (profile.report.recorded or "") / compare.RECORDED
+    return {
+        "profile": profile.model_dump(mode="json"),
+        "recorded": environment.file_sha256(recorded) if recorded.is_file() else None,
+    }
+
+
+STAGES = (
+    Stage("corpus", "open-source documents of each language", "data.corpus:build", {}, _section("corpus")),
+    Stage("seeds", "seed snippets from the corpus", "data.seeds:build", {"corpus": "corpus"}, _section("seeds")),
+    Stage(
+        "oss-instruct",
+        "the teacher turns seeds into problems and solutions",
+        "data.oss_instruct:build",
+        {"seeds": "seeds"},
+        _section("teacher"),
+    ),
+    Stage("clean", "repeated records removed", "data.clean:build", {"records": "oss-instruct"}, _section("clean")),
+    Stage(
+        "decontaminate",
+        "records with benchmark text removed",
+        "data.decontaminate:build",
+        {"records": "clean"},
+        _decontaminate,
+    ),
+    Stage(
+        "evol-instruct",
+        "the second training set, evolved by the teacher",
+        "data.evol_instruct:build",
+        {"records": "decontaminate"},
+        _section("teacher", "evol_instruct"),
+    ),
+    Stage(
+        "evol-decontaminate",
+        "the second set, decontaminated",
+        "data.decontaminate:build",
+        {"records": "evol-instruct"},
+        _decontaminate,
+    ),
+    Stage("base-model", "the base model as a model folder", "train.base_model:build", {}, _section("base_model")),
+    Stage(
+        "sft-magicoder",
+        "Magicoder: base fine-tuned on OSS-Instruct",
+        "train.sft:build",
+        {"model": "base-model", "records": "decontaminate"},
+        _sft("magicoder", "sft Magicoder"),
+    ),
+    Stage(
+        "sft-magicoder-s",
+        "MagicoderS: Magicoder fine-tuned on Evol-Instruct",
+        "train.sft:build",
+        {"model": "sft-magicoder", "records": "evol-decontaminate"},
+        _sft("magicoder_s", "sft MagicoderS"),
+    ),
+    Stage(
+        "generate-base",
+        "completions of the base model",
+        "generate.complete:build",
+        {"model": "base-model"},
+        _generate("generate base", "completion"),
+    ),
+    Stage(
+        "generate-magicoder",
+        "completions of Magicoder",
+        "generate.complete:build",
+        {"model": "sft-magicoder"},
+        _generate("generate Magicoder", "magicoder"),
+    ),
+    Stage(
+        "generate-magicoder-s",
+        "completions of MagicoderS",
+        "generate.complete:build",
+        {"model": "sft-magicoder-s"},
+        _generate("generate MagicoderS", "magicoder"),
+    ),
+    Stage(
+        "score",
+        "pass@1 by running every completion in the sandbox",
+        "score.stage:build",
+        {"base": "generate-base", "magicoder": "generate-magicoder", "magicoder-s": "generate-magicoder-s"},
+        _section("scoring"),
+    ),
+    Stage(
+        "analyze",
+        "figures of the training data",
+        "analyze.data:build",
+        {"oss-instruct": "decontaminate", "evol-instruct": "evol-decontaminate"},
+        _section("analysis"),
+    ),
+    Stage(
+        "report",
+        "tables, figures and the comparison with the reference numbers",
+        "report.build:build",
+        {
+            name: name
+            for name in (
+                "corpus",
+                "seeds",
+                "oss-instruct",
+                "clean",
+                "decontaminate",
+                "evol-instruct",
+                "evol-decontaminate",
+                "base-model",
+                "sft-magicoder",
+                "sft-magicoder-s",
+                "generate-base",
+                "generate-magicoder",
+                "generate-magicoder-s",
+                "score",
+                "analyze",
+            )
+        },
+        _report,
+    ),
+)
+BY_NAME = {stage.name: stage for stage in STAGES}
+
+
+def needed(targets: tuple[str, ...]) -> list[Stage]:
+    """The targets and everything they depend on, in pipeline order; all stages without a target."""
+    wanted: set[str] = set()
+
+    def add(name: str) -> None:
+        if name not in BY_NAME:
+            raise UsageError(f"unknown stage {name!r}: one of {', '.join(BY_NAME)}")
+        if name not in wanted:
+            wanted.add(name)
+            for source in BY_NAME[name].inputs.values():
+                add(source)
+
+    for target in targets or tuple(BY_NAME):
+        add(target)
+    return [stage for stage in STAGES if stage.name in wanted]
+
+
+def request(stage: Stage, profile: Profile, folder: Path) -> artifact.Request:
+    """What the stage is asked for in the run that lives in `folder`."""
+    inputs = {name: folder / source for name, source in stage.inputs.items()}
+    return artifact.Request(stage.name, folder / stage.name, stage.config(profile), inputs, stage.environment)
+
+
+def run_one(stage: Stage, profile: Profile, folder: Path) -> None:
+    """Runs one stage in this process."""
+    module, _, function = stage.body.partition(":")
+    body = getattr(importlib.import_module(f"magicoder_repro.{module}"), function)
+    artifact.build(request(stage, profile, folder), body)
+
+
+def run(profile_name: str, profile: Profile, folder: Path, targets: tuple[str, ...]) -> int:
+    """Makes every stale stage of the targets, each in a process of its environment; returns how many were made."""
+    stages = needed(targets)
+    made = 0
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_run(folder):
+        for number, stage in enumerate(stages, 1):
+            reason = artifact.why_stale(request(stage, profile, folder))
+            if reason is None:
+                continue
+            note = "" if reason == "not made yet" else f" (again: {reason})"
+            say(f"[{number}/{len(stages)}] {stage.name}: {stage.help}{note}")
+            _in_process(stage, profile_name, folder)
+            seconds = artifact.read_manifest(folder / stage.name)["seconds"]
+            say(f"[{number}/{len(stages)}] {stage.name}: done in {seconds:.0f} s{_drops(folder / stage.name)}")
+            made += 1
+    return made
+
+
+def _drops(folder: Path) -> str:
+    manifest = artifact.read_manifest(folder)
+    kept = manifest["counts"].get("kept")
+    parts = [f"{kept} kept"] if kept is not None else []
+    parts += [f"{count} dropped: {reason}" for reason, count in manifest["dropped"].items()]
+    return f", {', '.join(parts)}" if parts else ""
+
+
+def _in_process(stage: Stage, profile_name: str, folder: Path) -> None:
+    """A process a stage: its memory is given back, and its environment may be another."""
+    command = [str(environment.interpreter(stage.environment)), "-m", "magicoder_repro.cli", "stage", stage.name]
+    command += ["--profile", profile_name, "--runs", str(folder)]
+    process = subprocess.Popen(command)
+    try:
+        code = process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+    if code < 0:
+        raise UsageError(
+            f"{stage.name}: ended by signal {-code} ({signal.Signals(-code).name}): "
+            "out of memory? start the same command again, it goes on where it was"
+        )
+    if code:
+        raise SystemExit(code)
+
+
+@contextmanager
+def _only_run(folder: Path) -> Iterator[None]:
+    """Two runs in one folder would spoil each other: the second one is refused."""
+    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder}: another run works there: wait for it or stop it") from None
+        yield
+    finally:
+        os.close(handle)

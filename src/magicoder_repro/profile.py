@@ -1,0 +1,253 @@
+"""A profile: every choice that a run makes, one typed YAML file, validated on load.
+
+A misspelt key, a missing one or a wrong type is an error that names the key and the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from magicoder_repro.environment import ROOT
+from magicoder_repro.errors import UsageError
+
+PROFILES = ROOT / "profiles"
+
+Language = Literal["python", "cpp", "java", "typescript", "shell", "csharp", "rust", "php", "swift"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+MultiPLELanguage = Literal["cpp", "java", "js", "php", "rs", "swift"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class LocalFiles(_Strict):
+    """Source files on this machine. `{stdlib}`, `{site-packages}` and `{git}` stand for the folders of the
+    environment's Python standard library, its packages, and git's shell scripts."""
+
+    language: Language
+    root: str
+    patterns: list[str]
+    exclude: list[str] = []
+    files: int = Field(gt=0, description="at most so many files, in the order of their paths")
+
+
+class HubDataset(_Strict):
+    """Documents of a dataset on the Hugging Face hub (the paper's corpus; needs an account that was let in)."""
+
+    language: Language
+    dataset: str
+    data_dir: str
+    documents: int = Field(gt=0, description="the first so many documents")
+
+
+class Corpus(_Strict):
+    sources: list[Union[LocalFiles, HubDataset]] = Field(min_length=1)
+    max_bytes: int = Field(gt=0, description="longer local files are left out, bytes")
+
+
+class Seeds(_Strict):
+    seed: int
+    per_language: dict[Language, int] = Field(description="how many seeds each language gives")
+
+
+class EmbeddedTeacher(_Strict):
+    """llama.cpp with SmolLM2-135M-Instruct, started on a free loopback port and stopped with the stage."""
+
+    kind: Literal["embedded"]
+    servers: int = Field(gt=0, description="server processes; each has one slot and one thread: replies do not depend on it")
+    context: int = Field(gt=0, description="tokens")
+
+
+class ServerTeacher(_Strict):
+    """Any OpenAI-compatible server; OPENAI_BASE_URL and OPENAI_API_KEY are honoured."""
+
+    kind: Literal["server"]
+    base_url: str | None = None
+
+
+class Teacher(_Strict):
+    server: Annotated[Union[EmbeddedTeacher, ServerTeacher], Field(discriminator="kind")]
+    model: str
+    grammar: bool = Field(description="constrain the reply to the two sections; for weak local teachers, off for the paper")
+    temperature: float = Field(ge=0)
+    seed: int
+    max_tokens: int = Field(gt=0)
+    context_tokens: int = Field(gt=0, description="prompt and reply together, tokens")
+    tokenizer: str = Field(description="what counts the prompt: a tiktoken encoding's model name, or `base` for the base model's")
+    concurrency: int = Field(gt=0)
+    give_up_after: int = Field(gt=0, description="stop after so many records in a row that do not parse")
+
+
+class Clean(_Strict):
+    seed: int
+
+
+class EvolInstruct(_Strict):
+    records: int = Field(ge=0, description="how many kept records the teacher evolves")
+    max_tokens: int = Field(gt=0)
+    released: str | None = Field(default=None, description="a hub dataset with `instruction` and `output`, used instead")
+
+
+class BaseModelChoice(_Strict):
+    """The model that is fine-tuned: the embedded GGUF, a hub name or a folder."""
+
+    source: str
+    dtype: Literal["float32", "bfloat16"]
+
+
+class Recipe(_Strict):
+    """PROTOCOL section 4; one set for each of the two trainings."""
+
+    max_length: int = Field(gt=0, description="tokens")
+    epochs: int = Field(gt=0)
+    batch: int = Field(gt=0, description="sequences per optimizer step, over all devices")
+    micro_batch: int = Field(gt=0, description="sequences per device and forward pass")
+    learning_rate: float = Field(gt=0)
+    warmup_steps: int = Field(ge=0)
+    optimizer: Literal["adafactor"]
+    dtype: Literal["float32", "bfloat16"]
+    attention: Literal["sdpa", "eager", "flash_attention_2"]
+    seed: int
+    checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
+
+
+class Training(_Strict):
+    magicoder: Recipe
+    magicoder_s: Recipe
+
+
+class GreedyBenchmark(_Strict):
+    tasks: int | None = Field(default=None, gt=0, description="the first so many tasks; all without it")
+    max_new_tokens: int = Field(gt=0)
+    batch: int = Field(gt=0)
+
+
+class SampledBenchmark(_Strict):
+    samples: int = Field(gt=0)
+    temperature: float = Field(gt=0)
+    top_p: Share
+    max_tokens: int = Field(gt=0, description="prompt and completion together, tokens")
+    batch: int = Field(gt=0)
+    seed: int
+
+
+class Generation(_Strict):
+    """What each model is asked, and how it decodes."""
+
+    dtype: Literal["float32", "bfloat16"]
+    minibench_humaneval: GreedyBenchmark | None = None
+    minibench_mbpp: GreedyBenchmark | None = None
+    minibench_multipl_e: SampledBenchmark | None = None
+    minibench_ds1000: SampledBenchmark | None = None
+    humaneval: GreedyBenchmark | None = None
+    mbpp: GreedyBenchmark | None = None
+    multipl_e: SampledBenchmark | None = None
+    ds1000: SampledBenchmark | None = None
+
+
+class Scoring(_Strict):
+    workers: int = Field(gt=0, description="sandboxes at a time")
+    wall_seconds: float = Field(gt=0, description="limit of one program")
+    memory_mb: int = Field(gt=0)
+
+
+class Analysis(_Strict):
+    similarity_bins: int = Field(gt=0)
+    length_bin: int = Field(gt=0, description="tokens")
+    length_max: int = Field(gt=0, description="tokens")
+    tokenizer: str = Field(description="a tiktoken encoding (the paper: cl100k_base), or `base` for the base model's")
+
+
+class Report(_Strict):
+    recorded: str | None = Field(description="folder under results/ that this run is compared with")
+    comparable: bool = Field(description="whether the paper's numbers are of the same models")
+
+
+class Profile(_Strict):
+    description: str
+    corpus: Corpus
+    seeds: Seeds
+    teacher: Teacher
+    clean: Clean
+    evol_instruct: EvolInstruct
+    base_model: BaseModelChoice
+    training: Training
+    generation: Generation
+    scoring: Scoring
+    analysis: Analysis
+    report: Report
+
+
+def known() -> list[str]:
+    """Names of the profiles in profiles/."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def load(name: str) -> Profile:
+    """Reads profiles/NAME.yaml, or the file that NAME is the path of."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        near = difflib.get_close_matches(name, known(), 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"unknown profile {name!r}: {hint}profiles/ has {', '.join(known())}")
+    try:
+        content = yaml.safe_load(path.read_bytes())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not a mapping of settings")
+    try:
+        return Profile.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {_explain(error, content)}") from None
+
+
+def _explain(error: ValidationError, content: dict[str, Any]) -> str:
+    """One line for the first thing that is wrong: an unknown key before anything that it may have caused."""
+    problems = error.errors()
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    location = [part for part in first["loc"] if part not in ("LocalFiles", "HubDataset", "embedded", "server.embedded")]
+    key = ".".join(str(part) for part in first["loc"] if part not in ("LocalFiles", "HubDataset"))
+    if first["type"] == "extra_forbidden":
+        valid = _siblings(problems, first["loc"], content)
+        near = difflib.get_close_matches(str(location[-1]), valid, 1, cutoff=0.5)
+        mend = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(valid))}"
+        return f"unknown key {key!r}: {mend}"
+    if first["type"] == "missing":
+        return f"the key {key!r} is missing: add it"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{key}: {message}, got {first['input']!r}"
+
+
+def _siblings(problems: list[Any], loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:
+    """The keys that are valid beside an unknown one: walks the models along the key's location."""
+    model: Any = Profile
+    for part in loc[:-1]:
+        options = [model] if isinstance(model, type) else list(_models(model))
+        found = None
+        for option in options:
+            if option.__name__ == part:
+                found = option
+                break
+            if isinstance(part, str) and part in option.model_fields:
+                found = option.model_fields[part].annotation
+                break
+            if "kind" in option.model_fields and get_args(option.model_fields["kind"].annotation) == (part,):
+                found = option
+                break
+        model = found if found is not None else model
+    return sorted({name for option in _models(model) for name in option.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models inside an annotation such as `list[A | B]` or `Annotated[A | B, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

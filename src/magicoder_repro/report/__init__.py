@@ -1,0 +1,1 @@
+"""Reference numbers, the comparison with them, and the page."""

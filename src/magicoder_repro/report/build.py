@@ -1,0 +1,185 @@
+"""Stage `report`: `report.json`, `report.md` and one self-contained `report.html`, and the table at the end of a run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from magicoder_repro import artifact, environment, records
+from magicoder_repro.artifact import Work
+from magicoder_repro.errors import BadResultError
+from magicoder_repro.profile import Profile
+from magicoder_repro.progress import say
+from magicoder_repro.report import compare
+from magicoder_repro.report.rows import Row, collect
+
+_SECTIONS = {"data": "The training data", "training": "Fine-tuning", "scores": "Scores", "analysis": "Analyses"}
+_BASE, _ONE, _TWO = "#5b6770", "#2c7fb8", "#d95f0e"
+
+
+def build(work: Work) -> None:
+    """All stages' folders -> the report."""
+    profile = Profile.model_validate(work.config["profile"])
+    inputs = dict(work.inputs)
+    recorded = environment.ROOT / "results" / profile.report.recorded if profile.report.recorded else None
+    rows = compare.with_recorded(collect(inputs), recorded)
+    manifests = {name: artifact.read_manifest(folder) for name, folder in inputs.items()}
+    gaps = _gaps(inputs["score"], manifests)
+    gaps += [f"{key}: in the recorded run, not in this one" for key in compare.missing(rows, recorded)]
+    report = {
+        "description": profile.description,
+        "comparable": profile.report.comparable,
+        "rows": [row.to_json() for row in rows],
+        "gaps": gaps,
+        "stages": [
+            {
+                "name": name,
+                "seconds": manifest["seconds"],
+                "counts": manifest["counts"],
+                "dropped": manifest["dropped"],
+                "notes": manifest["notes"],
+            }
+            for name, manifest in manifests.items()
+        ],
+        "lists_applied": manifests["decontaminate"]["counts"]["lists_applied"],
+        "lists_missing": manifests["decontaminate"]["counts"]["lists_missing"],
+        "versions": environment.versions(),
+        "device": manifests["sft-magicoder"]["device"],
+        "lock_sha256": environment.lock_sha256("core"),
+        "commit": environment.git_commit(),
+    }
+    records.write_json(work.out / "report.json", report)
+    templates = Environment(
+        loader=PackageLoader("magicoder_repro", "report"),
+        autoescape=lambda name: bool(name and name.endswith(".html.jinja")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["number"] = _number
+    context = {
+        **report,
+        "sections": [(title, [row for row in rows if row.section == key]) for key, title in _SECTIONS.items()],
+        "figures": _figures(inputs, rows),
+        "examples": _examples(inputs),
+        "regressions": [row for row in rows if row.verdict == "OUT OF TOLERANCE"],
+    }
+    for name in ("report.md", "report.html"):
+        records.write_text(work.out / name, templates.get_template(f"{name}.jinja").render(context))
+    work.counts.update(numbers=len(rows), gaps=len(gaps))
+
+
+def print_table(folder: Path, quiet: bool) -> None:
+    """Prints the numbers of a finished report and its path; raises when one left its tolerance."""
+    from rich.console import Console
+    from rich.table import Table
+
+    report = records.read_json(folder / "report.json")
+    rows = [Row(**row) for row in report["rows"]]
+    if not quiet:
+        paper = "the paper" if report["comparable"] else "the paper (not comparable: another model)"
+        table = Table(title=report["description"], title_justify="left")
+        for heading in ("number", "this run", "95%", "recorded", paper, "verdict"):
+            table.add_column(heading, justify="left" if heading in ("number", "verdict") else "right")
+        for row in rows:
+            interval = "" if row.low is None else f"{_number(row.low)}-{_number(row.high)}"
+            table.add_row(row.name, f"{_number(row.value)} {row.unit}", interval, _number(row.recorded), _number(row.paper), row.verdict)
+        console = Console()
+        console.print(table) if console.is_terminal else Console(width=150).print(table)
+        for gap in report["gaps"]:
+            print(f"not scored: {gap}")
+    say(f"report: {folder / 'report.html'}")
+    out = [row for row in rows if row.verdict == "OUT OF TOLERANCE"]
+    if out:
+        raise BadResultError(
+            f"{len(out)} numbers left their tolerance: "
+            + "; ".join(f"{row.key} {_number(row.value)}, recorded {_number(row.recorded)} +- {_number(row.tolerance)}" for row in out)
+        )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
+
+
+def _gaps(score: Path, manifests: dict[str, Any]) -> list[str]:
+    """What was skipped, each with its reason; the same gap of several models is one line."""
+    found: dict[str, list[str]] = {}
+    for row in records.read_jsonl(score / "summary.jsonl"):
+        if row["gap"]:
+            found.setdefault(row["gap"], [])
+            if row["benchmark"] not in found[row["gap"]]:
+                found[row["gap"]].append(row["benchmark"])
+    gaps = [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
+    for name, manifest in manifests.items():
+        if name.startswith(("generate", "corpus", "seeds", "decontaminate", "evol-decontaminate")):
+            gaps += [f"{name}: {note}" for note in manifest["notes"]]
+    return gaps
+
+
+def _examples(inputs: dict[str, Path]) -> list[dict[str, str]]:
+    """The first kept OSS-Instruct record with its seed, and the first evolved one."""
+    oss = next(records.read_jsonl(inputs["decontaminate"] / "records.jsonl"))
+    evol = next(records.read_jsonl(inputs["evol-decontaminate"] / "records.jsonl"))
+    return [
+        {"title": f"Seed ({oss['lang']})", "text": oss["seed"]},
+        {"title": "OSS-Instruct problem", "text": oss["problem"]},
+        {"title": "OSS-Instruct solution", "text": oss["solution"]},
+        {"title": "Evolved instruction", "text": evol["instruction"]},
+    ]
+
+
+def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
+    """Titles and SVG texts of the page's figures."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "magicoder", "font.size": 9, "svg.fonttype": "path"})
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
+    for stage, label, colour in (("sft-magicoder", "Magicoder", _ONE), ("sft-magicoder-s", "MagicoderS", _TWO)):
+        log = list(records.read_jsonl(inputs[stage] / "log.jsonl"))
+        axes.plot([row["step"] for row in log], [row["loss"] for row in log], marker=".", label=label, color=colour)
+    axes.set(xlabel="optimizer step", ylabel="loss (nats per response token)")
+    axes.legend(frameon=False)
+    loss = _svg(figure)
+
+    scores = [row for row in rows if row.section == "scores" and row.key.endswith("pass@1")]
+    names = list(dict.fromkeys(row.key.split(".")[0] for row in scores))
+    figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
+    for offset, (model, colour) in enumerate((("base", _BASE), ("magicoder", _ONE), ("magicoder-s", _TWO))):
+        found = {row.key.split(".")[0]: row for row in scores if row.key.split(".")[1] == model}
+        at = [index + (offset - 1) * 0.26 for index, name in enumerate(names) if name in found]
+        chosen = [found[name] for name in names if name in found]
+        errors = [
+            [row.value - (row.low or 0.0) for row in chosen],
+            [(row.high if row.high is not None else row.value) - row.value for row in chosen],
+        ]
+        axes.bar(at, [row.value for row in chosen], 0.24, yerr=errors, capsize=2, color=colour, label=model, error_kw={"lw": 0.8})
+    axes.set(xticks=range(len(names)), xticklabels=names, ylabel="pass@1, % (95% interval)")
+    axes.legend(frameon=False)
+    return [
+        {"title": "pass@1 of the three models", "svg": _svg(figure)},
+        {"title": "Training loss", "svg": loss},
+        {"title": "Similarity to HumanEval", "svg": _trimmed((inputs["analyze"] / "similarity.svg").read_text())},
+        {"title": "Lengths of problems and solutions", "svg": _trimmed((inputs["analyze"] / "lengths.svg").read_text())},
+    ]
+
+
+def _svg(figure: Any) -> str:
+    from matplotlib import pyplot
+
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    pyplot.close(figure)
+    return _trimmed(text.getvalue())
+
+
+def _trimmed(svg: str) -> str:
+    """The `<svg>` element alone, as HTML embeds it."""
+    return svg[svg.index("<svg") :]

@@ -1,0 +1,85 @@
+"""Runs inside the sandbox: `python runner.py` loads `candidate.py`, calls one of its functions and writes what it returns.
+
+It stands alone (standard library only) and trusts nothing after the candidate is loaded: whatever the candidate does to this
+process can only change the values that are written, and the judge outside compares those with the expected ones.
+Lines on the real standard output: `{"loaded": true}` or `{"error": ...}`, then one of `{"value": ...}` or `{"error": ...}` an input.
+"""
+
+import json
+import os
+import pickle
+import sys
+
+_LIMIT = 50  # nesting
+
+
+def encode(value, depth=0):
+    """A value as JSON with type tags; subclasses that keep their base's `__eq__` count as the base."""
+    if depth > _LIMIT:
+        return ["opaque", "nested too deeply"]
+    if value is None or value is True or value is False:
+        return value
+    kind = type(value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray)):
+        return encode(value.tolist(), depth)
+    if kind is str:
+        return value
+    for base, tag, form in _FORMS:
+        if isinstance(value, base) and kind.__eq__ is base.__eq__:
+            if form is not None:
+                return [tag, form(value)]
+            if base is dict:
+                return [tag, [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in dict.items(value)]]
+            return [tag, [encode(item, depth + 1) for item in base.__iter__(value)]]
+    return ["opaque", kind.__name__]
+
+
+_FORMS = (
+    (str, "str", str.__str__),
+    (int, "int", lambda value: int.__format__(value, "x")),
+    (float, "float", float.hex),
+    (complex, "complex", lambda value: [value.real.hex(), value.imag.hex()]),
+    (bytes, "bytes", bytes.hex),
+    (list, "list", None),
+    (tuple, "tuple", None),
+    (set, "set", None),
+    (frozenset, "set", None),
+    (dict, "dict", None),
+)
+
+
+def main():
+    """Reads `candidate.py` and `task.pickle` (entry point, inputs) from the working folder."""
+    with open("task.pickle", "rb") as file:
+        entry_point, inputs = pickle.load(file)
+    with open("candidate.py", encoding="utf-8", errors="surrogatepass") as file:
+        source = file.read()
+    channel = os.fdopen(os.dup(1), "w", encoding="ascii")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    dumps, write, flush, leave = json.dumps, channel.write, channel.flush, os._exit
+
+    def emit(row):
+        write(dumps(row) + "\n")
+        flush()
+
+    names = {"__name__": "__main__"}
+    try:
+        exec(compile(source, "candidate.py", "exec"), names)
+        function = names[entry_point]
+    except BaseException as error:
+        emit({"error": type(error).__name__})
+        leave(0)
+    emit({"loaded": True})
+    for arguments in inputs:
+        try:
+            row = {"value": encode(function(*arguments))}
+        except BaseException as error:
+            row = {"error": type(error).__name__}
+        emit(row)
+    leave(0)
+
+
+main()

@@ -1,0 +1,1 @@
+"""Fine-tuning: tokenisation, masking and the paper's recipe."""

@@ -1,0 +1,150 @@
+"""Stages `sft-magicoder` and `sft-magicoder-s`: the paper's fine-tuning recipe with transformers' Trainer (PROTOCOL section 4)."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from magicoder_repro import records
+from magicoder_repro.artifact import Work
+from magicoder_repro.errors import UsageError
+from magicoder_repro.profile import Recipe
+from magicoder_repro.progress import Bar, bar
+from magicoder_repro.train import tokenize
+
+
+class MicroBatchMeanTrainer(Trainer):  # type: ignore[misc]
+    """Averages the loss as transformers 4.35 did: the mean over response tokens inside each micro-batch, then the plain mean
+    over the micro-batches of a step. Today's Trainer divides by all response tokens of the step instead."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The model's own mean over the labels that count; `num_items_in_batch` is not passed on."""
+        return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=None)
+
+
+class _Progress(TrainerCallback):  # type: ignore[misc]
+    def __init__(self, progress: Bar) -> None:
+        self._progress = progress
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._progress.advance()
+
+
+def build(work: Work) -> None:
+    """`model` folder + `records` folder -> a model folder and `log.jsonl` (`step, epoch, loss, learning_rate`)."""
+    recipe = Recipe.model_validate(work.config["recipe"])
+    rows = list(records.read_jsonl(work.inputs["records"] / "records.jsonl"))
+    if not rows:
+        raise UsageError(f"{work.inputs['records']}/records.jsonl: no record to train on")
+    use_cuda = torch.cuda.is_available()
+    if not use_cuda:
+        torch.use_deterministic_algorithms(True)
+    tokenizer = AutoTokenizer.from_pretrained(work.inputs["model"])
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    encoded = [tokenize.encode(tokenizer, *tokenize.pair(row), recipe.max_length) for row in rows]
+    # A record whose prompt fills the whole length has no response token left: its loss would be 0/0.
+    usable = [row for row in encoded if any(label != tokenize.IGNORED for label in row["labels"])]
+    if len(usable) < len(encoded):
+        work.dropped["no response token within max_length"] = len(encoded) - len(usable)
+    if not usable:
+        raise UsageError(f"no record has a response token within max_length={recipe.max_length}: raise it in the profile")
+    dataset = Dataset.from_list(usable).shuffle(seed=recipe.seed)
+
+    set_seed(recipe.seed)
+    model = AutoModelForCausalLM.from_pretrained(
+        work.inputs["model"], dtype=getattr(torch, recipe.dtype), attn_implementation=recipe.attention
+    )
+    saved_dtype = getattr(torch, work.config["saved_dtype"])
+    devices = int(os.environ.get("WORLD_SIZE", "1"))
+    accumulation, rest = divmod(recipe.batch, recipe.micro_batch * devices)
+    if rest or not accumulation:
+        raise UsageError(
+            f"training: batch {recipe.batch} is no multiple of micro_batch {recipe.micro_batch} x {devices} devices"
+        )
+    checkpoints = work.private / "checkpoints"
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=recipe.epochs,
+        per_device_train_batch_size=recipe.micro_batch,
+        gradient_accumulation_steps=accumulation,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=recipe.warmup_steps,
+        optim=recipe.optimizer,
+        max_grad_norm=-1.0,
+        weight_decay=0.0,
+        bf16=recipe.dtype == "bfloat16" and use_cuda,
+        logging_steps=1,
+        save_strategy="steps" if recipe.checkpoint_steps else "no",
+        save_steps=recipe.checkpoint_steps or 500,
+        save_total_limit=1,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=not use_cuda,
+        dataloader_pin_memory=use_cuda,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    steps = -(-len(dataset) // recipe.batch) * recipe.epochs
+    last = _last_checkpoint(checkpoints)
+    with bar(work.config["label"], steps, "steps") as progress:
+        progress.resume(last[1] if last else 0)
+        trainer = MicroBatchMeanTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=dataset,
+            data_collator=tokenize.Collator(tokenizer.pad_token_id),
+            callbacks=[_Progress(progress)],
+        )
+        trainer.remove_callback(_printer())
+        trainer.train(resume_from_checkpoint=last[0] if last else None)
+    log = [entry for entry in trainer.state.log_history if "loss" in entry]
+    fields = ("step", "epoch", "loss", "learning_rate")
+    records.write_jsonl(work.out / "log.jsonl", [{key: entry[key] for key in fields} for entry in log])
+    model.to(saved_dtype).save_pretrained(work.out)
+    tokenizer.save_pretrained(work.out)
+    third = max(1, len(log) // 3)
+    work.counts.update(
+        records=len(usable),
+        steps=trainer.state.global_step,
+        tokens=sum(len(row["input_ids"]) for row in usable) * recipe.epochs,
+        loss_first_third=round(sum(entry["loss"] for entry in log[:third]) / third, 4),
+        loss_last_third=round(sum(entry["loss"] for entry in log[-third:]) / third, 4),
+    )
+
+
+def _printer() -> type[TrainerCallback]:
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback
+
+
+def _last_checkpoint(folder: Any) -> tuple[str, int] | None:
+    """(path, step) of the newest whole checkpoint; the Trainer writes its state file last."""
+    found = sorted(
+        (int(path.name.rpartition("-")[2]), path)
+        for path in folder.glob("checkpoint-*")
+        if (path / "trainer_state.json").is_file()
+    )
+    return (str(found[-1][1]), found[-1][0]) if found else None
