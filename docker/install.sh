@@ -22,7 +22,7 @@ pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --no-input "$@";
 echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
 pip install --quiet --progress-bar on -r "$here/uv.txt" -r "$spec/torch.txt"
 echo "$name: $(grep -c '^[a-z].*==' "$spec/requirements.lock") packages of the lock, by uv"
-UV_LINK_MODE=copy "$prefix/bin/uv" pip install --python "$prefix/bin/python" --no-deps --require-hashes -r "$spec/requirements.lock"
+"$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps --require-hashes -r "$spec/requirements.lock"
 "$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps --no-build-isolation --editable "$here/.."
 sha256sum "$spec/requirements.lock" | cut -d' ' -f1 > "$prefix/.ready"
 echo "$name: ready in $prefix"

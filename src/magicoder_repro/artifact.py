@@ -147,7 +147,10 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
             "counts": work.counts,
             "dropped": dict(work.dropped),
             "notes": work.notes,
-            "environment": {"name": request.environment, "lock_sha256": environment.lock_sha256(request.environment)},
+            "environment": {
+                "name": request.environment,
+                "lock_sha256": environment.lock_sha256(request.environment),
+            },
             "versions": environment.versions(),
             "device": environment.device(),
             "seconds": round(time.monotonic() - start, 2),

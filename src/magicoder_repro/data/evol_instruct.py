@@ -41,7 +41,10 @@ def _evolved(work: Work, config: EvolInstruct) -> list[records.Record]:
     sources = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", ("index", "problem", "solution")))
     sources = sources[: config.records]
     rows: dict[int, records.Record] = {}
-    with records.Journal(work.private / "replies.jsonl") as journal, bar("evol-instruct", len(sources), "records") as progress:
+    with (
+        records.Journal(work.private / "replies.jsonl") as journal,
+        bar("evol-instruct", len(sources), "records") as progress,
+    ):
         for row in journal.rows:
             rows[row["position"]] = row
         progress.resume(len(rows))
@@ -61,7 +64,12 @@ def _evolved(work: Work, config: EvolInstruct) -> list[records.Record]:
         if "dropped" in row:
             work.dropped[row["dropped"]] += 1
         else:
-            kept.append({"source_index": source["index"], **{key: row[key] for key in ("method", "instruction", "output")}})
+            kept.append(
+                {
+                    "source_index": source["index"],
+                    **{key: row[key] for key in ("method", "instruction", "output")},
+                }
+            )
     work.counts["asked"] = len(sources)
     return kept
 

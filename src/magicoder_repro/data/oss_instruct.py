@@ -8,7 +8,7 @@ from typing import Any
 
 from magicoder_repro import prompts, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import teacher, token_counts
+from magicoder_repro.data import teacher
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Teacher
 from magicoder_repro.progress import bar
@@ -20,29 +20,22 @@ def build(work: Work) -> None:
     """`records.jsonl` of seeds -> `records.jsonl` with `openai_fingerprint, problem, solution`, and `dropped.jsonl`."""
     config = Teacher.model_validate(work.config["teacher"])
     seeds = list(records.read_jsonl(work.inputs["seeds"] / "records.jsonl", ("raw_index", "index", "seed", "lang")))
-    count = token_counts.counter(config.tokenizer)
     rows: dict[int, records.Record] = {}
-    with records.Journal(work.private / "replies.jsonl") as journal, bar("oss-instruct", len(seeds), "seeds") as progress:
+    with (
+        records.Journal(work.private / "replies.jsonl") as journal,
+        bar("oss-instruct", len(seeds), "seeds") as progress,
+    ):
         for row in journal.rows:
             rows[row["position"]] = row
         progress.resume(len(rows))
         failures = Failures(config.give_up_after)
-        questions: list[tuple[int, teacher.Question]] = []
-        for position, seed in enumerate(seeds):
-            if position in rows:
-                continue
-            question = _question(seed, config, count)
-            if question is None:
-                rows[position] = {"position": position, "dropped": "prompt too long"}
-                journal.add(rows[position])
-                progress.advance()
-            else:
-                questions.append((position, question))
-        if questions:
+        missing = [position for position in range(len(seeds)) if position not in rows]
+        if missing:
             with teacher.connect(config) as client:
-                jobs = ((position, _job(client, question)) for position, question in questions)
-                for position, reply in client.map(jobs):
-                    rows[position] = {"position": position, **_judge(reply)}
+                count = client.counter()
+                jobs = ((position, _job(client, _question(seeds[position], config, count))) for position in missing)
+                for position, result in client.map(jobs):
+                    rows[position] = {"position": position, **result}
                     for row in failures.settle(rows[position]):
                         journal.add(row)
                     progress.advance()
@@ -56,7 +49,9 @@ def build(work: Work) -> None:
             kept.append({**seed, **result})
     if not kept:
         reasons = Counter(row["reason"] for row in dropped)
-        raise UsageError(f"oss-instruct: no reply of the teacher parses ({_listed(reasons)}): mend the teacher's settings")
+        raise UsageError(
+            f"oss-instruct: no reply of the teacher parses ({_listed(reasons)}): mend the teacher's settings"
+        )
     records.write_jsonl(work.out / "records.jsonl", kept)
     records.write_jsonl(work.out / "dropped.jsonl", dropped)
     work.counts.update(asked=len(seeds), kept=len(kept), parse_rate=round(len(kept) / len(seeds), 4))
@@ -103,8 +98,10 @@ def _question(seed: records.Record, config: Teacher, count: Callable[[str], int]
     return teacher.Question(messages, config.seed + seed["index"], max_tokens, teacher.SECTIONS_GRAMMAR)
 
 
-def _job(client: teacher.Client, question: teacher.Question) -> Callable[[], teacher.Reply]:
-    return lambda: client.ask(question)
+def _job(client: teacher.Client, question: teacher.Question | None) -> Callable[[], dict[str, Any]]:
+    if question is None:
+        return lambda: {"dropped": "prompt too long"}
+    return lambda: _judge(client.ask(question))
 
 
 def _judge(reply: teacher.Reply) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
@@ -18,7 +20,7 @@ from typing import IO, Any
 import openai
 from openai.types.chat import ChatCompletionMessageParam
 
-from magicoder_repro.data import embedded_model
+from magicoder_repro.data import embedded_model, token_counts
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import EmbeddedTeacher, Teacher
 
@@ -27,27 +29,22 @@ _REPLY_SECONDS = 600.0
 
 # GBNF of the two sections (llama.cpp's `grammar` in the request body). A weak model tends to repeat lines until it is cut
 # off, so the grammar also bounds the number and the length of lines: every reply ends by itself.
-SECTIONS_GRAMMAR = r"""
-root ::= "[Problem Description]\n" text "\n\n[Solution]\n```" language "\n" code "\n```"
-text ::= prose ("\n" prose){0,2}
-prose ::= [A-Z] [^\n`\[\]]{20,240} [.?:]
+_CODE = r"""
 language ::= "python" | "cpp" | "bash"
-code ::= first ("\n" line){1,13}
+code ::= first ("\n" line){1,9}
 first ::= [a-z#] [^\n`]{3,80}
 line ::= [^\n`]{0,80}
 """
-# The same for a reply that is code alone, and for one line of prose (Evol-Instruct).
-CODE_GRAMMAR = r"""
-root ::= "```" language "\n" code "\n```"
-language ::= "python" | "cpp" | "bash"
-code ::= first ("\n" line){1,13}
-first ::= [a-z#] [^\n`]{3,80}
-line ::= [^\n`]{0,80}
+_PROSE = r"""
+prose ::= sentence (" " sentence){0,2}
+sentence ::= [A-Z] [^\n`\[\].]{20,160} "."
 """
-PROSE_GRAMMAR = r"""
-root ::= prose ("\n" prose){0,2}
-prose ::= [A-Z] [^\n`\[\]]{20,240} [.?:]
-"""
+SECTIONS_GRAMMAR = (
+    r'root ::= "[Problem Description]\n" prose "\n\n[Solution]\n```" language "\n" code "\n```"' + _PROSE + _CODE
+)
+# The same for Evol-Instruct's two requests: an instruction, and code alone.
+PROSE_GRAMMAR = "root ::= prose" + _PROSE
+CODE_GRAMMAR = r'root ::= "```" language "\n" code "\n```"' + _CODE
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,9 @@ class Client:
         try:
             return self._ask(client, question)
         except openai.APITimeoutError:
-            raise UsageError(f"teacher: {self._url} gave no answer in {_REPLY_SECONDS:.0f} s: is it overloaded?") from None
+            raise UsageError(
+                f"teacher: {self._url} gave no answer in {_REPLY_SECONDS:.0f} s: is it overloaded?"
+            ) from None
         except openai.APIConnectionError:
             raise UsageError(
                 f"teacher: {self._url} refuses connections: start the server or mend teacher.server.base_url"
@@ -110,7 +109,9 @@ class Client:
         except openai.BadRequestError:
             return Reply("", "refused", None, 0, 0)
         except openai.APIStatusError as error:
-            raise UsageError(f"teacher: {self._url} answers {error.status_code}: {' '.join(error.message.split())}") from None
+            raise UsageError(
+                f"teacher: {self._url} answers {error.status_code}: {' '.join(error.message.split())}"
+            ) from None
         finally:
             self._free.put(client)
 
@@ -144,6 +145,25 @@ class Client:
             usage.prompt_tokens if usage else 0,
             usage.completion_tokens if usage else 0,
         )
+
+    def counter(self) -> Callable[[str], int]:
+        """Counts a text's tokens as the profile says: with tiktoken, or by llama.cpp's `/tokenize`."""
+        if self._config.tokenizer != "server":
+            return token_counts.of_tiktoken(self._config.tokenizer)
+        url = self._url.rstrip("/").removesuffix("/v1") + "/tokenize"
+
+        def count(text: str) -> int:
+            body = json.dumps({"content": text, "add_special": False}).encode()
+            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+            try:
+                with urllib.request.urlopen(request, timeout=_REPLY_SECONDS) as reply:
+                    return len(json.load(reply)["tokens"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise UsageError(
+                    f"teacher: {url} counts no tokens ({error}): set teacher.tokenizer to a model's name"
+                ) from None
+
+        return count
 
     def map(self, work: Iterable[tuple[int, Callable[[], Any]]]) -> Iterator[tuple[int, Any]]:
         """Runs jobs with all the teacher's slots busy; yields (key, result) as they finish, in any order."""
@@ -183,7 +203,13 @@ def connect(config: Teacher) -> Iterator[Client]:
 @contextmanager
 def _embedded(context: int) -> Iterator[Callable[[], str]]:
     """Starts one embedded server; the function it gives waits for the address."""
-    command = [sys.executable, "-m", "magicoder_repro.data.embedded_server", str(embedded_model.gguf()), str(context)]
+    command = [
+        sys.executable,
+        "-m",
+        "magicoder_repro.data.embedded_server",
+        str(embedded_model.gguf()),
+        str(context),
+    ]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
         try:

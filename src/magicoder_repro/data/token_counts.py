@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from magicoder_repro.data import embedded_model
 
-
-def counter(name: str) -> Callable[[str], int]:
-    """`base` counts with the embedded model's tokenizer; any other name is a model or an encoding of tiktoken."""
-    if name == "base":
-        from transformers import AutoTokenizer
-
-        path = embedded_model.gguf()
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        return lambda text: len(tokenizer(text, add_special_tokens=False).input_ids)
+def of_tiktoken(name: str) -> Callable[[str], int]:
+    """The tokenizer of an OpenAI model or a tiktoken encoding, such as `cl100k_base`."""
     import tiktoken
 
     try:
@@ -22,3 +15,11 @@ def counter(name: str) -> Callable[[str], int]:
     except KeyError:
         encoding = tiktoken.get_encoding(name)
     return lambda text: len(encoding.encode(text, disallowed_special=()))
+
+
+def of_model(folder: Path) -> Callable[[str], int]:
+    """The tokenizer of a model folder."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return lambda text: len(tokenizer(text, add_special_tokens=False).input_ids)

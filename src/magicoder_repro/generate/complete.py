@@ -55,7 +55,10 @@ def build(work: Work) -> None:
         raise UsageError("generate: no benchmark of the profile is at hand")
     samples: dict[str, list[records.Record]] = {name: [] for name in protocol}
     total = sum(len(batch.asks) for batch in batches)
-    with records.Journal(work.private / "batches.jsonl") as journal, bar(work.config["label"], total, "prompts") as progress:
+    with (
+        records.Journal(work.private / "batches.jsonl") as journal,
+        bar(work.config["label"], total, "prompts") as progress,
+    ):
         done = {(row["benchmark"], row["number"]): row["completions"] for row in journal.rows}
         progress.resume(sum(len(completions) for completions in done.values()))
         model = None

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from magicoder_repro.generate.tasks import Ask
 
@@ -25,11 +31,19 @@ class Decoding:
     top_p: float = 1.0
 
 
-class _Ended(StoppingCriteria):  # type: ignore[misc]
+class _Ended(StoppingCriteria):
     """Marks the rows that hold a stop, or have reached their limit of tokens."""
 
-    def __init__(self, tokenizer: Any, asks: Sequence[Ask], padding: Sequence[int], width: int, limit: int | None) -> None:
-        self._tokenizer, self._asks, self._padding, self._width, self._limit = tokenizer, asks, padding, width, limit
+    def __init__(
+        self, tokenizer: Any, asks: Sequence[Ask], padding: Sequence[int], width: int, limit: int | None
+    ) -> None:
+        self._tokenizer, self._asks, self._padding, self._width, self._limit = (
+            tokenizer,
+            asks,
+            padding,
+            width,
+            limit,
+        )
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
         """(batch, length) ids -> (batch,) booleans."""
@@ -56,11 +70,14 @@ class Model:
         """One completion for each prompt of a batch, cut before its first stop."""
         bos = self._tokenizer.bos_token_id
         rows = [
-            ([] if bos is None else [bos]) + self._tokenizer(ask.prompt, add_special_tokens=False).input_ids for ask in asks
+            ([] if bos is None else [bos]) + self._tokenizer(ask.prompt, add_special_tokens=False).input_ids
+            for ask in asks
         ]
         width = max(len(row) for row in rows)
         padding = [width - len(row) for row in rows]
-        ids = torch.tensor([[self._pad] * pad + row for pad, row in zip(padding, rows, strict=True)], device=self._device)
+        ids = torch.tensor(
+            [[self._pad] * pad + row for pad, row in zip(padding, rows, strict=True)], device=self._device
+        )
         context = self._model.config.max_position_embeddings
         new_tokens = min(
             context - width,
@@ -71,7 +88,7 @@ class Model:
             return ["" for _ in asks]
         sampled = decoding.temperature > 0
         options = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0} if sampled else {}
-        config = GenerationConfig(
+        config = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=new_tokens,
             do_sample=sampled,
             eos_token_id=self._tokenizer.eos_token_id,

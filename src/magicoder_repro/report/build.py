@@ -16,7 +16,12 @@ from magicoder_repro.progress import say
 from magicoder_repro.report import compare
 from magicoder_repro.report.rows import Row, collect
 
-_SECTIONS = {"data": "The training data", "training": "Fine-tuning", "scores": "Scores", "analysis": "Analyses"}
+_SECTIONS = {
+    "data": "The training data",
+    "training": "Fine-tuning",
+    "scores": "Scores",
+    "analysis": "Analyses",
+}
 _BASE, _ONE, _TWO = "#5b6770", "#2c7fb8", "#d95f0e"
 
 
@@ -86,7 +91,14 @@ def print_table(folder: Path, quiet: bool) -> None:
             table.add_column(heading, justify="left" if heading in ("number", "verdict") else "right")
         for row in rows:
             interval = "" if row.low is None else f"{_number(row.low)}-{_number(row.high)}"
-            table.add_row(row.name, f"{_number(row.value)} {row.unit}", interval, _number(row.recorded), _number(row.paper), row.verdict)
+            table.add_row(
+                row.name,
+                f"{_number(row.value)} {row.unit}",
+                interval,
+                _number(row.recorded),
+                _number(row.paper),
+                row.verdict,
+            )
         console = Console()
         console.print(table) if console.is_terminal else Console(width=150).print(table)
         for gap in report["gaps"]:
@@ -96,14 +108,23 @@ def print_table(folder: Path, quiet: bool) -> None:
     if out:
         raise BadResultError(
             f"{len(out)} numbers left their tolerance: "
-            + "; ".join(f"{row.key} {_number(row.value)}, recorded {_number(row.recorded)} +- {_number(row.tolerance)}" for row in out)
+            + "; ".join(
+                f"{row.key} {_number(row.value)}, recorded {_number(row.recorded)} +- {_number(row.tolerance)}"
+                for row in out
+            )
         )
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
+    return (
+        f"{value:.0f}"
+        if value == int(value) and abs(value) >= 1
+        else f"{value:.3f}"
+        if abs(value) < 1
+        else f"{value:.1f}"
+    )
 
 
 def _gaps(score: Path, manifests: dict[str, Any]) -> list[str]:
@@ -142,7 +163,10 @@ def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
-    for stage, label, colour in (("sft-magicoder", "Magicoder", _ONE), ("sft-magicoder-s", "MagicoderS", _TWO)):
+    for stage, label, colour in (
+        ("sft-magicoder", "Magicoder", _ONE),
+        ("sft-magicoder-s", "MagicoderS", _TWO),
+    ):
         log = list(records.read_jsonl(inputs[stage] / "log.jsonl"))
         axes.plot([row["step"] for row in log], [row["loss"] for row in log], marker=".", label=label, color=colour)
     axes.set(xlabel="optimizer step", ylabel="loss (nats per response token)")
@@ -160,14 +184,29 @@ def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
             [row.value - (row.low or 0.0) for row in chosen],
             [(row.high if row.high is not None else row.value) - row.value for row in chosen],
         ]
-        axes.bar(at, [row.value for row in chosen], 0.24, yerr=errors, capsize=2, color=colour, label=model, error_kw={"lw": 0.8})
+        axes.bar(
+            at,
+            [row.value for row in chosen],
+            0.24,
+            yerr=errors,
+            capsize=2,
+            color=colour,
+            label=model,
+            error_kw={"lw": 0.8},
+        )
     axes.set(xticks=range(len(names)), xticklabels=names, ylabel="pass@1, % (95% interval)")
     axes.legend(frameon=False)
     return [
         {"title": "pass@1 of the three models", "svg": _svg(figure)},
         {"title": "Training loss", "svg": loss},
-        {"title": "Similarity to HumanEval", "svg": _trimmed((inputs["analyze"] / "similarity.svg").read_text())},
-        {"title": "Lengths of problems and solutions", "svg": _trimmed((inputs["analyze"] / "lengths.svg").read_text())},
+        {
+            "title": "Similarity to HumanEval",
+            "svg": _trimmed((inputs["analyze"] / "similarity.svg").read_text()),
+        },
+        {
+            "title": "Lengths of problems and solutions",
+            "svg": _trimmed((inputs["analyze"] / "lengths.svg").read_text()),
+        },
     ]
 
 

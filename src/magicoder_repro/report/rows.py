@@ -57,22 +57,54 @@ def collect(inputs: dict[str, Path]) -> list[Row]:
     """Every number of the run in the paper's order: the data, the trainings, the scores, the analyses."""
     counts = {name: artifact.read_manifest(folder)["counts"] for name, folder in inputs.items()}
     rows = [
-        Row("oss-instruct.parse_rate", "data", "teacher's replies that parse", 100 * counts["oss-instruct"]["parse_rate"], "%", 20.0),
-        Row("oss-instruct.kept", "data", "OSS-Instruct records", counts["oss-instruct"]["kept"], "records", 12.0),
+        Row(
+            "oss-instruct.parse_rate",
+            "data",
+            "teacher's replies that parse",
+            100 * counts["oss-instruct"]["parse_rate"],
+            "%",
+            20.0,
+        ),
+        Row(
+            "oss-instruct.kept",
+            "data",
+            "OSS-Instruct records",
+            counts["oss-instruct"]["kept"],
+            "records",
+            12.0,
+        ),
         _removed("decontaminate", "OSS-Instruct", counts),
-        Row("evol-instruct.kept", "data", "Evol-Instruct records", counts["evol-instruct"]["kept"], "records", 8.0),
+        Row(
+            "evol-instruct.kept",
+            "data",
+            "Evol-Instruct records",
+            counts["evol-instruct"]["kept"],
+            "records",
+            8.0,
+        ),
         _removed("evol-decontaminate", "Evol-Instruct", counts),
     ]
     for stage, name in (("sft-magicoder", "Magicoder"), ("sft-magicoder-s", "MagicoderS")):
-        for field, words in (("loss_first_third", "loss, first third of the steps"), ("loss_last_third", "loss, last third")):
+        for field, words in (
+            ("loss_first_third", "loss, first third of the steps"),
+            ("loss_last_third", "loss, last third"),
+        ):
             rows.append(Row(f"{stage}.{field}", "training", f"{name} {words}", counts[stage][field], "nats/token", 0.4))
     rows += _scores(inputs["score"])
     for stage, name in (("oss-instruct", "OSS-Instruct"), ("evol-instruct", "Evol-Instruct")):
         value = records.read_json(inputs["analyze"] / "similarity.json")[stage]["mean"]
         paper, source = _ablation("fig3", name)
         rows.append(
-            Row(f"similarity.{stage}", "analysis", f"{name}: mean similarity to HumanEval", value, "cosine", 0.05,
-                paper=paper, paper_source=source)
+            Row(
+                f"similarity.{stage}",
+                "analysis",
+                f"{name}: mean similarity to HumanEval",
+                value,
+                "cosine",
+                0.05,
+                paper=paper,
+                paper_source=source,
+            )
         )
     return rows
 
@@ -80,8 +112,16 @@ def collect(inputs: dict[str, Path]) -> list[Row]:
 def _removed(stage: str, name: str, counts: dict[str, Any]) -> Row:
     removed = counts[stage]["read"] - counts[stage]["kept"]
     paper, source = _ablation("B.2", name)
-    return Row(f"{stage}.removed", "data", f"{name} records decontamination removed", removed, "records", 2.0,
-               paper=paper, paper_source=source)
+    return Row(
+        f"{stage}.removed",
+        "data",
+        f"{name} records decontamination removed",
+        removed,
+        "records",
+        2.0,
+        paper=paper,
+        paper_source=source,
+    )
 
 
 def _scores(folder: Path) -> list[Row]:
@@ -95,8 +135,18 @@ def _scores(folder: Path) -> list[Row]:
             # Greedy decoding of the base depends on no teacher; a fine-tuned model's data differ a little from CPU to CPU.
             tolerance = (3.0 if model == "base" else 6.5) / result["tasks"] * 100
             rows.append(
-                Row(f"{benchmark}.{model}.{metric}", "scores", f"{_MODELS[model]}: {benchmark} {metric}{subset}", value, "%",
-                    round(tolerance, 1), round(low, 1), round(high, 1), paper, source)
+                Row(
+                    f"{benchmark}.{model}.{metric}",
+                    "scores",
+                    f"{_MODELS[model]}: {benchmark} {metric}{subset}",
+                    value,
+                    "%",
+                    round(tolerance, 1),
+                    round(low, 1),
+                    round(high, 1),
+                    paper,
+                    source,
+                )
             )
     return rows
 

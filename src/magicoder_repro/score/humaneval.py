@@ -27,7 +27,9 @@ def score(dataset: Dataset, samples: Sequence[records.Record], config: Scoring, 
     unknown = sorted({sample["task_id"] for sample in samples} - set(tasks))
     if unknown:
         raise UsageError(f"{label}: unknown tasks: {', '.join(unknown)}")
-    limits = sandbox.Limits(wall_seconds=config.wall_seconds, cpu_seconds=config.wall_seconds, memory_mb=config.memory_mb)
+    limits = sandbox.Limits(
+        wall_seconds=config.wall_seconds, cpu_seconds=config.wall_seconds, memory_mb=config.memory_mb
+    )
     judges: dict[str, Judge] = {}
     distinct: dict[tuple[str, str], dict[str, Any]] = {}
     for sample in samples:

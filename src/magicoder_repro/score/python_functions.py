@@ -43,6 +43,7 @@ def run(
     )
     outcome = sandbox.run(job)
     rows: list[dict[str, Any]] = []
+    status: str
     for line in outcome.stdout.splitlines():
         try:
             row = json.loads(line)
@@ -56,7 +57,9 @@ def run(
         status = "ok" if len(results) == len(inputs) else ("ended early" if outcome.status == "ok" else outcome.status)
     else:
         results = ()
-        status = str(rows[0].get("error", "error"))[:80] if rows else ("error" if outcome.status == "ok" else outcome.status)
+        status = (
+            str(rows[0].get("error", "error"))[:80] if rows else ("error" if outcome.status == "ok" else outcome.status)
+        )
     return Returned(status, results, outcome.wall_seconds, outcome.backend)
 
 

@@ -5,15 +5,18 @@ process can only change the values that are written, and the judge outside compa
 Lines on the real standard output: `{"loaded": true}` or `{"error": ...}`, then one of `{"value": ...}` or `{"error": ...}` an input.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import pickle
 import sys
+from typing import Any
 
 _LIMIT = 50  # nesting
 
 
-def encode(value, depth=0):
+def encode(value: Any, depth: int = 0) -> Any:
     """A value as JSON with type tags; subclasses that keep their base's `__eq__` count as the base."""
     if depth > _LIMIT:
         return ["opaque", "nested too deeply"]
@@ -30,12 +33,15 @@ def encode(value, depth=0):
             if form is not None:
                 return [tag, form(value)]
             if base is dict:
-                return [tag, [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in dict.items(value)]]
+                return [
+                    tag,
+                    [[encode(key, depth + 1), encode(item, depth + 1)] for key, item in dict.items(value)],
+                ]
             return [tag, [encode(item, depth + 1) for item in base.__iter__(value)]]
     return ["opaque", kind.__name__]
 
 
-_FORMS = (
+_FORMS: tuple[tuple[Any, str, Any], ...] = (
     (str, "str", str.__str__),
     (int, "int", lambda value: int.__format__(value, "x")),
     (float, "float", float.hex),
@@ -49,23 +55,23 @@ _FORMS = (
 )
 
 
-def main():
+def main() -> None:
     """Reads `candidate.py` and `task.pickle` (entry point, inputs) from the working folder."""
-    with open("task.pickle", "rb") as file:
-        entry_point, inputs = pickle.load(file)
-    with open("candidate.py", encoding="utf-8", errors="surrogatepass") as file:
-        source = file.read()
+    with open("task.pickle", "rb") as task:
+        entry_point, inputs = pickle.load(task)
+    with open("candidate.py", encoding="utf-8", errors="surrogatepass") as text:
+        source = text.read()
     channel = os.fdopen(os.dup(1), "w", encoding="ascii")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     dumps, write, flush, leave = json.dumps, channel.write, channel.flush, os._exit
 
-    def emit(row):
+    def emit(row: dict[str, Any]) -> None:
         write(dumps(row) + "\n")
         flush()
 
-    names = {"__name__": "__main__"}
+    names: dict[str, Any] = {"__name__": "__main__"}
     try:
         exec(compile(source, "candidate.py", "exec"), names)
         function = names[entry_point]

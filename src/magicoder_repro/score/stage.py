@@ -25,19 +25,29 @@ def build(work: Work) -> None:
     for model, folder in work.inputs.items():
         protocol = records.read_json(folder / "benchmarks.json")
         for name, about in protocol.items():
-            row: records.Record = {"model": model, "benchmark": name, "tasks": about["tasks"], "of": about["of"]}
+            row: records.Record = {
+                "model": model,
+                "benchmark": name,
+                "tasks": about["tasks"],
+                "of": about["of"],
+            }
             gap = NO_SCORER.get(about["benchmark"].removeprefix(benchmarks.MINIBENCH))
             if gap is not None:
                 summary.append({**row, "metrics": {}, "gap": gap})
                 continue
             result_path = work.private / model / f"{name}.json"
             if not result_path.is_file():
-                records.write_json(result_path, _result(name, about, folder / f"{name}.jsonl", config, f"score {model}"))
+                records.write_json(
+                    result_path, _result(name, about, folder / f"{name}.jsonl", config, f"score {model}")
+                )
             result = records.read_json(result_path)
             records.write_json(work.out / model / f"{name}.json", result)
             summary.append({**row, "metrics": result["metrics"], "gap": None})
     records.write_jsonl(work.out / "summary.jsonl", summary)
-    work.counts.update(results=sum(row["gap"] is None for row in summary), gaps=sum(row["gap"] is not None for row in summary))
+    work.counts.update(
+        results=sum(row["gap"] is None for row in summary),
+        gaps=sum(row["gap"] is not None for row in summary),
+    )
     work.notes.append(f"sandbox back end: {sandbox.detect()}")
 
 
@@ -47,4 +57,10 @@ def _result(name: str, about: dict[str, Any], samples: Path, config: Scoring, la
     for task in found["tasks"]:
         for sample in task["samples"]:
             del sample["seconds"]  # the clock would make two equal runs differ
-    return {"benchmark": name, "protocol": "paper", **found, "decoding": about["decoding"], "prompt": about["prompt"]}
+    return {
+        "benchmark": name,
+        "protocol": "paper",
+        **found,
+        "decoding": about["decoding"],
+        "prompt": about["prompt"],
+    }

@@ -26,7 +26,7 @@ from magicoder_repro.progress import Bar, bar
 from magicoder_repro.train import tokenize
 
 
-class MicroBatchMeanTrainer(Trainer):  # type: ignore[misc]
+class MicroBatchMeanTrainer(Trainer):
     """Averages the loss as transformers 4.35 did: the mean over response tokens inside each micro-batch, then the plain mean
     over the micro-batches of a step. Today's Trainer divides by all response tokens of the step instead."""
 
@@ -41,7 +41,7 @@ class MicroBatchMeanTrainer(Trainer):  # type: ignore[misc]
         return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=None)
 
 
-class _Progress(TrainerCallback):  # type: ignore[misc]
+class _Progress(TrainerCallback):
     def __init__(self, progress: Bar) -> None:
         self._progress = progress
 
@@ -67,7 +67,9 @@ def build(work: Work) -> None:
     if len(usable) < len(encoded):
         work.dropped["no response token within max_length"] = len(encoded) - len(usable)
     if not usable:
-        raise UsageError(f"no record has a response token within max_length={recipe.max_length}: raise it in the profile")
+        raise UsageError(
+            f"no record has a response token within max_length={recipe.max_length}: raise it in the profile"
+        )
     dataset = Dataset.from_list(usable).shuffle(seed=recipe.seed)
 
     set_seed(recipe.seed)

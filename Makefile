@@ -1,0 +1,66 @@
+# magicoder-repro: the Magicoder paper, stage by stage. `make help` lists the targets in pipeline order.
+#
+# Make builds the environment and names the stages. What is stale is decided by content, not by time stamps: every stage's
+# fingerprint holds its settings, its inputs' hashes and its environment's lock (src/magicoder_repro/pipeline.py), because one
+# changed value of a profile must re-run what depends on it and nothing else, and a damaged file must be noticed.
+
+PROFILE ?= smoke
+PYTHON  ?= python3.11
+
+READY     := .envs/core/.ready
+BIN       := .envs/core/bin
+MAGICODER := $(BIN)/magicoder
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help all test lint check lock clean distclean record \
+	corpus seeds oss-instruct decontaminate evol-instruct sft generate score analyze report
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@echo "  PROFILE=smoke (default: laptop, no GPU, no account) or PROFILE=paper (REPRODUCE.md); profiles/ has them all"
+
+all: $(READY) ## every stage and the report
+	@$(MAGICODER) run --profile $(PROFILE)
+
+corpus: $(READY) ## open-source documents of each language
+	@$(MAGICODER) run corpus --profile $(PROFILE)
+seeds: $(READY) ## seed snippets (PROTOCOL section 1)
+	@$(MAGICODER) run seeds --profile $(PROFILE)
+oss-instruct: $(READY) ## problems and solutions from the teacher
+	@$(MAGICODER) run oss-instruct --profile $(PROFILE)
+clean: $(READY) ## repeated records removed
+	@$(MAGICODER) run clean --profile $(PROFILE)
+decontaminate: $(READY) ## records with benchmark text removed
+	@$(MAGICODER) run decontaminate --profile $(PROFILE)
+evol-instruct: $(READY) ## the second training set
+	@$(MAGICODER) run evol-decontaminate --profile $(PROFILE)
+sft: $(READY) ## Magicoder, then MagicoderS
+	@$(MAGICODER) run sft-magicoder sft-magicoder-s --profile $(PROFILE)
+generate: $(READY) ## completions of base, Magicoder and MagicoderS
+	@$(MAGICODER) run generate-base generate-magicoder generate-magicoder-s --profile $(PROFILE)
+score: $(READY) ## pass@1 by isolated execution
+	@$(MAGICODER) run score --profile $(PROFILE)
+analyze: $(READY) ## figures of the training data
+	@$(MAGICODER) run analyze --profile $(PROFILE)
+report: $(READY) ## tables, figures, the diff with the recorded run
+	@$(MAGICODER) run report --profile $(PROFILE)
+
+record: $(READY) ## record this run's numbers under results/
+	@$(MAGICODER) record --profile $(PROFILE)
+test: lint check ## code and behaviour: ruff, mypy, pytest
+lint: $(READY)
+	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/mypy
+check: $(READY)
+	@$(BIN)/python -m pytest
+lock: $(READY) ## resolve docker/core/*.in into requirements.lock again
+	@cd docker/core && ../../$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
+		--override overrides.txt requirements.in embedded.in test.in torch.txt -o requirements.lock
+distclean: ## remove every run and every environment
+	rm -rf runs .envs
+
+.envs/%/.ready: docker/%/requirements.lock docker/%/torch.txt docker/uv.txt docker/install.sh pyproject.toml
+	@sh docker/install.sh $* .envs/$*

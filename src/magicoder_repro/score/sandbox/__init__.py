@@ -1,0 +1,6 @@
+"""Runs hostile programs: no network, no host files, bounded in everything, and nothing of them left afterwards."""
+
+from magicoder_repro.score.sandbox.backends import detect, run, works
+from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
+
+__all__ = ["Limits", "Outcome", "Program", "detect", "run", "works"]

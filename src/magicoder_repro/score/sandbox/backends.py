@@ -1,0 +1,54 @@
+"""Which back end runs a program."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+
+from magicoder_repro.errors import UsageError
+from magicoder_repro.score.sandbox import bare, bubblewrap, container, userns
+from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
+
+_RUNS: dict[str, Callable[[Program], Outcome]] = {
+    "container": container.run,
+    "bubblewrap": bubblewrap.run,
+    "userns": userns.run,
+    "none": bare.run,
+}
+_ORDER = ("container", "bubblewrap", "userns")
+_DETECTING = threading.Lock()
+_PROBE = Program(("/bin/sh", "-c", "exit 7"), limits=Limits(wall_seconds=10.0, memory_mb=512))
+
+
+def run(program: Program, backend: str | None = None) -> Outcome:
+    """Runs a hostile program. None: what `detect` finds; "none", without any isolation, only when named."""
+    name = detect() if backend is None else backend
+    if name not in _RUNS:
+        raise UsageError(f"sandbox: unknown back end {name!r}: one of {', '.join(_RUNS)}")
+    return _RUNS[name](program)
+
+
+def detect() -> str:
+    """The first back end that works here."""
+    with _DETECTING:  # one probe, however many scorer threads ask at once
+        return _detect()
+
+
+@functools.cache
+def _detect() -> str:
+    for name in _ORDER:
+        if works(name):
+            return name
+    raise UsageError("sandbox: no back end works here: install bubblewrap and allow user namespaces, or run as root")
+
+
+def works(name: str) -> bool:
+    """Whether a back end can run a trivial program here."""
+    if name == "container" and not os.environ.get(container.IMAGE):
+        return False
+    try:
+        return _RUNS[name](_PROBE).exit_code == 7
+    except UsageError:
+        return False

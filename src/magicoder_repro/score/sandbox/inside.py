@@ -1,0 +1,161 @@
+"""Runs as pid 1 of fresh namespaces: `python inside.py CONFIG REPORT` builds the root, starts the program, waits for it.
+
+It stands alone (standard library only) and is finished with everything that needs privileges before the program starts.
+CONFIG and REPORT are descriptors: a marshalled dictionary made by `userns.py`, and a pipe for the line "exit CODE".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import marshal
+import os
+import platform
+import signal
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
+_DETACH = 2
+_AT_RECURSIVE, _AT_FDCWD = 0x8000, -100
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_MOUNT_SETATTR, _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 442, 444, 445, 446
+_CAPBSET_DROP, _NO_NEW_PRIVS, _CAP_AMBIENT, _SET_SECCOMP = 24, 38, 47, 22
+_READ_RIGHTS = 0b1101  # execute, read_file, read_dir
+_FILE_RIGHTS = 0b1100000000000111  # execute, write_file, read_file, truncate, ioctl_dev: what a rule on a file may name
+_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15}  # number of file system rights that Landlock of that version knows; later 16
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    words = [word.encode() if word is not None else None for word in (source, target, kind)]
+    _check(_libc.mount(*words, ctypes.c_ulong(flags), options.encode()), f"mount {target}")
+
+
+def _bind(source: str, target: str, flags: int) -> None:
+    """Shows `source` at `target`, submounts too, with the mount attributes `flags` on all of them."""
+    _mount(source, target, None, _BIND | _REC)
+    attributes = struct.pack("=QQQQ", flags, 0, 0, 0)
+    result = _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, attributes, len(attributes))
+    _check(result, f"read-only {target}")
+
+
+def _build_root(config: Mapping[str, Any]) -> None:
+    """A small tmpfs as the root: the runtime read-only, an own /proc, five devices, and the private folder."""
+    _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755,size=4m")
+    Path("/tmp/host").mkdir()
+    _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b"/tmp", b"/tmp/host"), "pivot_root")
+    os.chdir("/")
+    for folder in config["folders"]:
+        Path(folder).mkdir(mode=0o755, exist_ok=True)
+    for path in config["binds"]:
+        if Path("/host" + path).is_dir():
+            Path(path).mkdir(exist_ok=True)
+        else:
+            Path(path).touch()
+        _bind("/host" + path, path, _RDONLY | _NOSUID | _NODEV)
+    for path, target in config["links"].items():
+        Path(path).symlink_to(target)
+    for name in config["devices"]:
+        Path("/dev", name).touch()
+        _bind(f"/host/dev/{name}", f"/dev/{name}", _NOSUID | _NOEXEC)
+    for path, content in config["accounts"].items():
+        Path(path).write_bytes(content)
+    Path("/proc").mkdir(exist_ok=True)
+    _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    Path("/box").mkdir(exist_ok=True)
+    _mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
+    Path("/box/.tmp").mkdir()
+    Path("/box/.tmp").chmod(0o1777)
+    for name, content in config["files"].items():
+        file = Path("/box", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(0o777)
+    _check(_libc.umount2(b"/host", _DETACH), "umount")
+    Path("/host").rmdir()
+    _mount("tmpfs", "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+    _check(_libc.sethostname(b"box", 3), "sethostname")
+    os.chdir("/box")
+
+
+def _landlock() -> None:
+    """Read-only everywhere but in the private folder and on devices, no TCP, no signals out: a second fence, if it is there."""
+    abi = _libc.syscall(_LANDLOCK_CREATE, None, 0, 1)
+    if abi < 1:
+        return
+    every = (1 << _RIGHTS_BY_ABI.get(abi, 16)) - 1
+    ruleset = struct.pack("=QQQ", every, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
+    ruleset = ruleset[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
+    rules = _libc.syscall(_LANDLOCK_CREATE, ruleset, len(ruleset), 0)
+    _check(rules, "landlock")
+    for path, rights in (("/", _READ_RIGHTS), ("/box", every), ("/dev", _FILE_RIGHTS & every)):
+        folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        _check(_libc.syscall(_LANDLOCK_ADD, rules, 1, struct.pack("=Qi", rights, folder), 0), f"landlock {path}")
+        os.close(folder)
+    _check(_libc.syscall(_LANDLOCK_RESTRICT, rules, 0), "landlock")
+    os.close(rules)
+
+
+def _become_nobody(config: Mapping[str, Any]) -> None:
+    """Drops every privilege for good, then filters the system calls."""
+    for capability in range(64):
+        if _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break  # beyond the last one
+    _libc.prctl(_CAP_AMBIENT, 4, 0, 0, 0)
+    if config["become"]:
+        os.setgroups([])
+        os.setresgid(config["uid"], config["uid"], config["uid"])
+        os.setresuid(config["uid"], config["uid"], config["uid"])
+    _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    _landlock()
+    rules = config["rules"]
+    if rules:
+        buffer = ctypes.create_string_buffer(rules, len(rules))
+        header = struct.pack("@HxxxxxxQ", len(rules) // 8, ctypes.addressof(buffer))
+        _check(_libc.prctl(_SET_SECCOMP, 2, header, 0, 0), "seccomp")
+
+
+def main() -> None:
+    """Builds, forks, waits for the program; the namespace and all in it end with this process."""
+    config_descriptor, report = int(sys.argv[1]), int(sys.argv[2])
+    with os.fdopen(config_descriptor, "rb") as file:
+        config = marshal.load(file)
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python changes these, the program must not inherit it
+        signal.signal(number, signal.SIG_DFL)
+    os.umask(0)
+    _build_root(config)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(report)
+            _become_nobody(config)
+            os.umask(0o022)
+            os.execv(config["argv"][0], config["argv"])
+        except BaseException as error:
+            os.write(2, f"sandbox: {error}\n".encode())
+        os._exit(126)
+    status = 0
+    while True:
+        with contextlib.suppress(InterruptedError):
+            pid, status = os.wait()
+            if pid == child:
+                break
+    code = os.waitstatus_to_exitcode(status)
+    code = 128 - code if code < 0 else code
+    os.write(report, f"exit {code}\n".encode())
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,339 @@
+"""Runs a back end's command: owns its pipes, measures its processes, and kills them all. Never waits without a limit."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from magicoder_repro.score.sandbox import view
+from magicoder_repro.score.sandbox.model import Limits, Outcome, Status
+
+_POLL_SECONDS = 0.02  # a core fills about 50 MB in this time
+_GRACE_SECONDS = 5.0  # for the kernel to take a killed tree apart
+_CHUNK = 1 << 16
+_MB = 1 << 20
+_TICK = os.sysconf("SC_CLK_TCK")
+_SOCKET_MB = 0.25  # what one socket's queue can hold
+_INODE_MB = 0.001
+_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
+_MANY_THREADS = 16  # the sandbox's own processes, on top of the program's limit
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that a back end built. `report`: the read end of a pipe on which the back end says how it went."""
+
+    backend: str
+    argv: Sequence[str]
+    stdin: int
+    environment: Mapping[str, str]
+    passed: Sequence[int] = ()
+    report: int | None = None
+    started: Callable[[bytes], bool] = lambda report: True  # whether the report says that the program ran
+    init: Callable[[int, bytes], int | None] = lambda pid, report: None  # the namespace's pid 1, seen from here
+    stop: Callable[[], None] = lambda: None  # what must be done besides killing
+    folder: Path | None = None
+
+
+@dataclass
+class _Usage:
+    memory_mb: float = 0.0
+    cpu_seconds: float = 0.0
+    threads: int = 0
+
+
+class _Tree:
+    """The processes of one sandbox, through the /proc that is mounted inside: complete, whatever they do to their parents."""
+
+    def __init__(self) -> None:
+        self.init: int | None = None
+        self.handle: int | None = None
+        self._proc: int | None = None
+        self._box: int | None = None
+
+    def attach(self, init: int | None) -> None:
+        """Takes hold of pid 1 (once) and of the sandbox's /proc and private folder (as soon as they are there)."""
+        if init is not None and self.init is None:
+            try:
+                self.handle = os.pidfd_open(init)
+            except OSError:
+                return
+            self.init = init
+        if self.init is None or self._proc is not None:
+            return
+        root = f"/proc/{self.init}/root"
+        with contextlib.suppress(OSError):
+            if os.stat(root).st_dev == os.stat("/").st_dev:  # still our own root: not set up yet
+                return
+            box = os.open(root + view.SCRATCH, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self._proc = os.open(root + "/proc", os.O_RDONLY | os.O_DIRECTORY)
+                self._box = box
+            except OSError:
+                os.close(box)
+
+    def usage(self, limit_mb: float) -> _Usage | None:
+        """What all processes and the private folder hold now; None before the sandbox is set up."""
+        if self._proc is None or self._box is None:
+            return None
+        found = _Usage()
+        hidden = 0.0
+        pids = [name for name in os.listdir(self._proc) if name.isdigit()]
+        for pid in pids:
+            status = _fields(self._read(f"{pid}/status"))
+            found.memory_mb += sum(status.get(name, 0) for name in ("RssAnon", "RssShmem", "VmPTE")) / 1024
+            hidden += (status.get("VmSize", 0) - status.get("VmData", 0)) / 1024
+            found.threads += status.get("Threads", 0)
+            stat = self._read(f"{pid}/stat").rpartition(b") ")[2].split()
+            found.cpu_seconds += sum(int(ticks) for ticks in stat[11:15]) / _TICK
+        if hidden > limit_mb:  # shared pages stay after they leave the resident set: count the mappings
+            found.memory_mb += sum(_shared_mb(self._read(f"{pid}/maps")) for pid in pids)
+        if pids:
+            found.memory_mb += _SOCKET_MB * max(0, self._read(f"{pids[0]}/net/unix").count(b"\n") - 1)
+        disk = os.fstatvfs(self._box)
+        inodes = disk.f_files - disk.f_ffree
+        found.memory_mb += (disk.f_blocks - disk.f_bfree) * disk.f_frsize / _MB + inodes * _INODE_MB
+        if inodes > view.INODES:
+            found.memory_mb = max(found.memory_mb, limit_mb + 1)
+        return found
+
+    def _read(self, name: str) -> bytes:
+        try:
+            descriptor = os.open(name, os.O_RDONLY, dir_fd=self._proc)
+        except OSError:
+            return b""
+        content = bytearray()
+        with contextlib.suppress(OSError):  # the process is gone
+            while chunk := os.read(descriptor, _CHUNK):
+                content += chunk
+        os.close(descriptor)
+        return bytes(content)
+
+    def kill(self) -> None:
+        """Kills pid 1; the kernel then kills everything else in the namespace."""
+        if self.handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+
+    def reap(self) -> float:
+        """Waits for the end of pid 1, which is the end of all. CPU seconds if it became our child, else 0."""
+        if self.handle is None or self.init is None:
+            return 0.0
+        _wait(self.handle, _GRACE_SECONDS)
+        with contextlib.suppress(ChildProcessError):
+            pid, _, used = os.wait4(self.init, os.WNOHANG)
+            if pid:
+                return used.ru_utime + used.ru_stime
+        return 0.0
+
+    def close(self) -> None:
+        for descriptor in (self.handle, self._proc, self._box):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+@dataclass
+class _Stream:
+    """One output pipe, read until `limit` bytes."""
+
+    descriptor: int
+    limit: int
+    content: bytearray = field(default_factory=bytearray)
+
+    def pull(self) -> bool:
+        """Reads what is there; False at the end of the stream. One byte too many is kept as the mark of a flood."""
+        try:
+            chunk = os.read(self.descriptor, min(_CHUNK, self.limit + 1 - len(self.content)))
+        except BlockingIOError:
+            return True
+        self.content += chunk
+        return bool(chunk)
+
+    @property
+    def flooded(self) -> bool:
+        return len(self.content) > self.limit
+
+
+def watch(job: Job, limits: Limits) -> Outcome:
+    """Runs the job within the limits; whatever it does, this returns at most some seconds after the wall limit."""
+    _become_subreaper()
+    begun = time.monotonic()
+    try:
+        process = subprocess.Popen(
+            view.first_to_die(job.argv),
+            stdin=job.stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(job.environment),
+            pass_fds=tuple(job.passed),
+            start_new_session=True,  # no terminal
+            cwd=job.folder or "/",
+        )
+    except OSError as error:
+        return Outcome("sandbox", None, b"", str(error).encode(), time.monotonic() - begun, 0.0, 0.0, job.backend)
+    tree = _Tree()
+    try:
+        return _follow(job, limits, process, tree, begun)
+    finally:
+        _finish(job, process, tree)
+        tree.close()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _follow(job: Job, limits: Limits, process: subprocess.Popen[bytes], tree: _Tree, begun: float) -> Outcome:
+    assert process.stdout and process.stderr
+    streams = [_Stream(pipe.fileno(), limits.output_bytes) for pipe in (process.stdout, process.stderr)]
+    report = _Stream(job.report, _CHUNK) if job.report is not None else None
+    for stream in (*streams, *([report] if report else [])):
+        os.set_blocking(stream.descriptor, False)
+    peak = _Usage()
+    reason: Status | None = None
+    over = os.pidfd_open(process.pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(over, selectors.EVENT_READ)
+            for stream in (*streams, *([report] if report else [])):
+                selector.register(stream.descriptor, selectors.EVENT_READ, stream)
+            next_poll = begun
+            ended = False
+            while not ended and reason is None:
+                now = time.monotonic()
+                if now - begun >= limits.wall_seconds:
+                    reason = "timeout"
+                    break
+                if now >= next_poll:
+                    next_poll = now + _POLL_SECONDS
+                    tree.attach(job.init(process.pid, bytes(report.content) if report else b""))
+                    reason = _exceeded(tree.usage(limits.memory_mb), limits, peak)
+                for key, _ in selector.select(max(0.0, min(next_poll, begun + limits.wall_seconds) - now)):
+                    if key.data is None:
+                        ended = True
+                    elif not key.data.pull():
+                        selector.unregister(key.fd)
+                    elif key.data.flooded:
+                        selector.unregister(key.fd)
+                        reason = "output" if key.data is not report else reason
+    finally:
+        os.close(over)
+    wall = time.monotonic() - begun
+    if report:
+        report.pull()
+        tree.attach(job.init(process.pid, bytes(report.content)))
+    cpu = max(_finish(job, process, tree), peak.cpu_seconds)
+    for stream in streams:  # everything that could write is dead: what is left in the pipes is all there will be
+        with contextlib.suppress(BlockingIOError):
+            while not stream.flooded and stream.pull() and _readable(stream.descriptor):
+                pass
+    if report:
+        report.pull()
+    if reason is None and any(stream.flooded for stream in streams):
+        reason = "output"
+    status, code = _verdict(job, limits, process.returncode, bytes(report.content) if report else b"", reason, cpu)
+    stdout, stderr = (bytes(stream.content[: limits.output_bytes]) for stream in streams)
+    return Outcome(status, code, stdout, stderr, wall, cpu, peak.memory_mb, job.backend)
+
+
+def _verdict(
+    job: Job, limits: Limits, code: int | None, report: bytes, reason: Status | None, cpu: float
+) -> tuple[Status, int | None]:
+    if reason is not None:
+        return reason, None
+    if code is None or not job.started(report):
+        return "sandbox", None
+    if code < 0:
+        code = 128 - code
+    if cpu > limits.cpu_seconds or code == 128 + signal.SIGXCPU:
+        return "timeout", None
+    if code == 0:
+        return "ok", 0
+    return ("signal" if 128 < code <= 128 + signal.NSIG else "error"), code
+
+
+def _exceeded(usage: _Usage | None, limits: Limits, peak: _Usage) -> Status | None:
+    """The first limit that the tree is over, or None; updates the peak."""
+    if usage is None:
+        return None
+    peak.memory_mb = max(peak.memory_mb, usage.memory_mb)
+    peak.cpu_seconds = max(peak.cpu_seconds, usage.cpu_seconds)
+    if usage.memory_mb > limits.memory_mb:
+        return "memory"
+    if usage.cpu_seconds > limits.cpu_seconds:
+        return "timeout"
+    if usage.threads > limits.processes + _MANY_THREADS:  # RLIMIT_NPROC does not bind real root in a user namespace
+        return "signal"
+    return None
+
+
+def _finish(job: Job, process: subprocess.Popen[bytes], tree: _Tree) -> float:
+    """Kills whatever is left and reaps it. CPU seconds of the tree as far as the kernel tells. Harmless when repeated."""
+    if process.returncode is not None:
+        return 0.0
+    tree.kill()
+    job.stop()
+    handle = os.pidfd_open(process.pid)
+    try:
+        if tree.handle is None or not _wait(handle, 1.0):  # with pid 1 dead the outer process ends by itself
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        if not _wait(handle, _GRACE_SECONDS):
+            process.returncode = -signal.SIGKILL  # stuck in the kernel: leave it, rather than hang
+            return 0.0
+    finally:
+        os.close(handle)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_utime + used.ru_stime + tree.reap()
+
+
+def _wait(handle: int, seconds: float) -> bool:
+    """Waits for the end of a process by its pidfd."""
+    return _readable(handle, seconds)
+
+
+def _readable(descriptor: int, seconds: float = 0.0) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        return bool(selector.select(seconds))
+
+
+def _fields(status: bytes) -> dict[str, int]:
+    """The numbers of /proc/PID/status that are followed here: kB, and the count of threads."""
+    wanted = {b"VmSize", b"VmData", b"VmPTE", b"RssAnon", b"RssShmem", b"Threads"}
+    pairs = (line.partition(b":") for line in status.splitlines())
+    return {name.decode(): int(value.split()[0]) for name, _, value in pairs if name in wanted}
+
+
+def _shared_mb(maps: bytes) -> float:
+    """The size of shared anonymous mappings in /proc/PID/maps."""
+    total = 0
+    for line in maps.splitlines():
+        if b"/dev/zero" in line and line.split(maxsplit=2)[1].endswith(b"s"):
+            start, _, end = line.split(maxsplit=1)[0].partition(b"-")
+            total += int(end, 16) - int(start, 16)
+    return total / _MB
+
+
+@functools.cache
+def _become_subreaper() -> None:
+    """Orphaned sandboxes become our children, so that we can wait for their end also where pid 1 reaps nothing."""
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def first_child(pid: int, report: bytes = b"") -> int | None:
+    """The only child of a process, or None."""
+    try:
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return int(words[0]) if words else None

@@ -1,0 +1,72 @@
+"""Back end `userns`: namespaces by unshare(1), mounts, Landlock and the system call filter by `inside.py`, limits by prlimit(1).
+
+Without root a user namespace gives the rights to do so; as root no user namespace is needed and a fresh uid is better.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import sys
+from pathlib import Path
+
+from magicoder_repro.errors import UsageError
+from magicoder_repro.score.sandbox import seccomp, supervise, view
+from magicoder_repro.score.sandbox.model import Outcome, Program
+
+_INSIDE = Path(__file__).with_name("inside.py")
+
+
+def run(program: Program) -> Outcome:
+    """Runs the program in namespaces of our own making."""
+    with contextlib.ExitStack() as stack:
+        report, told = os.pipe()
+        stack.callback(os.close, report)
+        stack.callback(os.close, told)
+        config = view.memory_file(stack, configuration(program, view.own_uid()))
+        job = supervise.Job(
+            backend="userns",
+            argv=command(config, told),
+            stdin=view.memory_file(stack, program.stdin),
+            environment=view.environment(),
+            passed=(config, told),
+            report=report,
+            started=lambda text: text.startswith(b"exit "),
+            init=supervise.first_child,
+        )
+        return supervise.watch(job, program.limits)
+
+
+def command(config: int, report: int) -> list[str]:
+    """The command line that starts `inside.py` as pid 1."""
+    unshare, setpriv = view.tool("unshare"), view.tool("setpriv")
+    if not (unshare and setpriv and view.tool("prlimit")):
+        raise UsageError("sandbox: unshare, setpriv or prlimit is missing: install util-linux")
+    words = [setpriv, "--pdeathsig", "KILL", "--"]  # unshare itself would outlive a killed scorer
+    words += [unshare, "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]
+    if not view.privileged():
+        words += ["--user", f"--map-user={view.NOBODY}", f"--map-group={view.NOBODY}", "--keep-caps"]
+    return [*words, "--", sys.executable, "-I", "-S", str(_INSIDE), str(config), str(report)]
+
+
+def configuration(program: Program, uid: int) -> bytes:
+    """What `inside.py` needs to know."""
+    bound = view.binds(program)
+    accounts = view.accounts(uid)
+    box = f"size={program.limits.scratch_mb << 20},nr_inodes={view.INODES},mode=0777"
+    return marshal.dumps(
+        {
+            "uid": uid,
+            "become": view.privileged(),
+            "folders": view.folders([*bound, *accounts, *view.LINKS]),
+            "binds": bound,
+            "links": view.links(),
+            "devices": view.DEVICES,
+            "accounts": accounts,
+            "files": {name: bytes(content) for name, content in program.files.items()},
+            "box_options": box,
+            "rules": seccomp.program(),
+            "argv": [view.tool("prlimit"), *view.limit_options(program.limits), "--", *program.argv],
+        }
+    )

@@ -1,0 +1,157 @@
+"""What a sandboxed program sees of the host, and who it is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import math
+import os
+import random
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from magicoder_repro.score.sandbox.model import Limits, Program
+
+BOX = "/box"
+SCRATCH = "/box/.tmp"  # /tmp and /dev/shm point here: one quota bounds all that a program can write
+DEVICES = ("null", "zero", "full", "random", "urandom")
+LINKS = {
+    "/tmp": SCRATCH,
+    "/dev/shm": SCRATCH,
+    "/dev/fd": "/proc/self/fd",
+    "/dev/stdin": "/proc/self/fd/0",
+    "/dev/stdout": "/proc/self/fd/1",
+    "/dev/stderr": "/proc/self/fd/2",
+}
+INODES = 20_000  # of the private folder; tmpfs does not count them as size
+NOBODY = 65534
+_ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "php")
+_NEEDED_CAPABILITIES = (6, 7, 8, 18, 21)  # setgid, setuid, setpcap, sys_chroot, sys_admin
+
+
+def environment() -> dict[str, str]:
+    """The whole environment of a program; nothing of ours is passed on."""
+    path = ["/usr/local/bin", "/usr/bin", "/bin"]
+    if not _in_usr(Path(sys.base_prefix)):
+        path.insert(0, f"{sys.base_prefix}/bin")
+    return {
+        "PATH": ":".join(path),
+        "HOME": BOX,
+        "USER": "box",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+
+
+def binds(program: Program) -> list[str]:
+    """Host paths shown read-only at the same place: the runtime, the Python prefixes, the caller's folders."""
+    found = [Path("/usr"), *(Path("/", name) for name in ("bin", "sbin", "lib", "lib32", "lib64"))]
+    found += [Path("/etc", name) for name in _ETC]
+    found += sorted(Path("/etc").glob("java-*"))
+    found.append(Path(sys.base_prefix))
+    if Path(program.argv[0]).is_relative_to(sys.prefix):
+        found.append(Path(sys.prefix))
+    found += program.readonly
+    paths = [str(path) for path in found if path.exists() and not path.is_symlink()]
+    kept: list[str] = []
+    for path in paths:  # a folder inside a kept one is already there
+        if not any(Path(path).is_relative_to(other) for other in kept):
+            kept.append(path)
+    return kept
+
+
+def links() -> dict[str, str]:
+    """Symbolic links to make: path -> target."""
+    merged = {f"/{name}": Path("/", name) for name in ("bin", "sbin", "lib", "lib32", "lib64")}
+    return {path: str(link.readlink()) for path, link in merged.items() if link.is_symlink()} | LINKS
+
+
+def folders(paths: Iterable[str]) -> list[str]:
+    """Every ancestor of the paths, parents first; made by us so that another uid may pass through them."""
+    found = {str(parent) for path in paths for parent in Path(path).parents}
+    return sorted(found - {"/", *(f"/{name}" for name in ("proc", "usr"))})
+
+
+def accounts(uid: int) -> dict[str, bytes]:
+    """Stub account files, so that looking up the own uid works."""
+    return {
+        "/etc/passwd": f"box:x:{uid}:{uid}::{BOX}:/bin/sh\n".encode(),
+        "/etc/group": f"box:x:{uid}:\n".encode(),
+    }
+
+
+@functools.cache
+def privileged() -> bool:
+    """Whether we are root enough to make namespaces without a user namespace and to become another uid."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    held = int(status["CapEff"], 16)
+    return os.geteuid() == 0 and all(held >> number & 1 for number in _NEEDED_CAPABILITIES)
+
+
+def own_uid() -> int:
+    """As root a uid that nobody else has: RLIMIT_NPROC counts by uid, and uid 0 is exempt from it. Else `nobody`."""
+    if not privileged():
+        return NOBODY
+    mapped = [line.split() for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    whole = any(int(row[0]) == 0 and int(row[2]) >= 2**32 - 1 for row in mapped)
+    return random.SystemRandom().randrange(2**30, 2**31) if whole else random.SystemRandom().randrange(10_000, 60_000)
+
+
+def limit_options(limits: Limits) -> list[str]:
+    """The options of prlimit(1); RLIMIT_DATA and not RLIMIT_AS, since JVM and V8 reserve address space that they never use."""
+    cpu = math.ceil(limits.cpu_seconds) + 1  # a backstop: the supervisor counts the tree's seconds
+    return [
+        f"--cpu={cpu}:{cpu + 1}",
+        f"--data={limits.memory_mb << 20}",
+        f"--nproc={limits.processes}",
+        f"--nofile={limits.open_files}",
+        f"--fsize={limits.file_mb << 20}",
+        f"--stack={8 << 20}:",
+        "--core=0",
+        "--msgqueue=0",
+        "--memlock=65536",
+        "--sigpending=256",
+        "--nice=0",
+        "--rtprio=0",
+    ]
+
+
+def memory_file(stack: contextlib.ExitStack, content: bytes) -> int:
+    """A descriptor on `content`, closed with `stack`, sealed so that no reader can change it."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    stack.callback(os.close, descriptor)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    fcntl.fcntl(
+        descriptor,
+        fcntl.F_ADD_SEALS,
+        fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE,
+    )
+    return descriptor
+
+
+@functools.cache
+def tool(name: str) -> str | None:
+    """The absolute path of a command that lies in the runtime (so that it is there inside too), or None."""
+    found = shutil.which(name, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+    return found and str(Path(found).resolve())
+
+
+def first_to_die(argv: Sequence[str]) -> list[str]:
+    """`argv` marked as the kernel's first choice when memory runs out: the last line behind the memory limit."""
+    choom = tool("choom")
+    return [choom, "-n", "1000", "--", *argv] if choom else list(argv)
+
+
+def _in_usr(path: Path) -> bool:
+    return path.is_relative_to("/usr")
