@@ -114,6 +114,7 @@ def why_stale(request: Request) -> str | None:
 
 def build(request: Request, body: Callable[[Work], None]) -> bool:
     """Makes the request's folder unless it is there and undamaged. Returns whether work was done."""
+    tidy(request)
     if why_stale(request) is None:
         return False
     partial = request.out.with_name(request.out.name + ".partial")
@@ -159,6 +160,13 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
     )
     _install(partial, request.out)
     return True
+
+
+def tidy(request: Request) -> None:
+    """Removes the replaced result that a kill in the last step of a run has left beside the new one."""
+    old = request.out.with_name(request.out.name + ".old")
+    if old.exists() and request.out.exists():
+        shutil.rmtree(old)
 
 
 def _install(partial: Path, out: Path) -> None:

@@ -235,7 +235,9 @@ def run(profile_name: str, profile: Profile, folder: Path, targets: tuple[str, .
     folder.mkdir(parents=True, exist_ok=True)
     with _only_run(folder):
         for number, stage in enumerate(stages, 1):
-            reason = artifact.why_stale(request(stage, profile, folder))
+            wanted = request(stage, profile, folder)
+            artifact.tidy(wanted)
+            reason = artifact.why_stale(wanted)
             if reason is None:
                 continue
             note = "" if reason == "not made yet" else f" (again: {reason})"

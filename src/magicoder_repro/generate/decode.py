@@ -62,7 +62,8 @@ class Model:
     def __init__(self, folder: Path, dtype: str) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).to(self._device).eval()
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        self._model = model.to(self._device).eval()
         pad = self._tokenizer.pad_token_id
         self._pad: int = self._tokenizer.eos_token_id if pad is None else pad
 

@@ -1,4 +1,4 @@
-"""Runs hostile programs: no network, no host files, bounded in everything, and nothing of them left afterwards."""
+"""Runs hostile programs: no network, no host files, everything bounded, nothing left of them afterwards."""
 
 from magicoder_repro.score.sandbox.backends import detect, run, works
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Program

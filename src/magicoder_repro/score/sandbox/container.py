@@ -50,7 +50,9 @@ def run(program: Program) -> Outcome:
             backend="container",
             argv=command(found, image, name, program),
             stdin=view.memory_file(stack, archive(program)),
-            environment={key: os.environ[key] for key in ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST") if key in os.environ},
+            environment={
+                key: os.environ[key] for key in ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST") if key in os.environ
+            },
             stop=functools.partial(_stop, found, name),
         )
         return supervise.watch(job, program.limits)
@@ -61,7 +63,9 @@ def command(engine: str, image: str, name: str, program: Program) -> list[str]:
     limits = program.limits
     inner = ["/bin/sh", "-c", _ENTRY, "sh", *program.argv]
     shown = [str(path) for path in program.readonly]
-    variables = [word for key, value in view.environment().items() if key != "PATH" for word in ("--env", f"{key}={value}")]
+    variables = [
+        word for key, value in view.environment().items() if key != "PATH" for word in ("--env", f"{key}={value}")
+    ]
     if engine == "apptainer":
         words = ["apptainer", "exec", "--containall", "--cleanenv", "--net", "--network", "none", "--no-privs"]
         words += ["--memory", f"{limits.memory_mb}M", "--pids-limit", str(limits.processes), "--scratch", view.BOX]

@@ -26,7 +26,12 @@ _MOUNT_SETATTR, _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 442, 444, 
 _CAPBSET_DROP, _NO_NEW_PRIVS, _CAP_AMBIENT, _SET_SECCOMP = 24, 38, 47, 22
 _READ_RIGHTS = 0b1101  # execute, read_file, read_dir
 _FILE_RIGHTS = 0b1100000000000111  # execute, write_file, read_file, truncate, ioctl_dev: what a rule on a file may name
-_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15}  # number of file system rights that Landlock of that version knows; later 16
+_RIGHTS_BY_ABI = {
+    1: 13,
+    2: 14,
+    3: 15,
+    4: 15,
+}  # number of file system rights that Landlock of that version knows; later 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -131,7 +136,11 @@ def main() -> None:
     config_descriptor, report = int(sys.argv[1]), int(sys.argv[2])
     with os.fdopen(config_descriptor, "rb") as file:
         config = marshal.load(file)
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python changes these, the program must not inherit it
+    for number in (
+        signal.SIGINT,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):  # Python changes these, the program must not inherit it
         signal.signal(number, signal.SIG_DFL)
     os.umask(0)
     _build_root(config)

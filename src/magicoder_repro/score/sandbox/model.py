@@ -28,7 +28,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Program:
-    """A command, the files in its working folder /box, its stdin, and extra host folders to show read-only."""
+    """A command, the files in its working folder /box, its stdin, and host folders to show read-only."""
 
     argv: tuple[str, ...]
     files: Mapping[str, bytes] = field(default_factory=dict)  # relative path -> content
@@ -52,7 +52,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `signal`: died of one, its own or ours for too many processes; `sandbox`: it never started."""
+    """How a run ended. `signal`: of one (ours when it had too many processes); `sandbox`: it never started."""
 
     status: Status
     exit_code: int | None  # 128 + number after a signal; None when the sandbox killed it

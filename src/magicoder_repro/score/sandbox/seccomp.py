@@ -23,8 +23,8 @@ _REFUSED = {
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "fanotify_init": (300, 262),
     "io_uring_setup": (425, 425),
     # namespaces and mounts
-    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
-    "chroot": (161, 51), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
+    "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430),
     "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
 }  # fmt: skip
 _CLONE, _SOCKET, _CLONE3 = (56, 220), (41, 198), 435
@@ -32,7 +32,7 @@ _MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
 
 def program() -> bytes | None:
-    """The filter as an array of struct sock_filter, or None on a machine whose call numbers are not known here."""
+    """The filter, an array of struct sock_filter; None on a machine whose call numbers are not known here."""
     if platform.machine() not in _MACHINES:
         return None
     architecture, column = _MACHINES[platform.machine()]

@@ -1,4 +1,4 @@
-"""Runs a back end's command: owns its pipes, measures its processes, and kills them all. Never waits without a limit."""
+"""Runs a back end's command: owns its pipes, measures its processes, kills them all. Never waits for ever."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MANY_THREADS = 16  # the sandbox's own processes, on top of the program's limit
 
 @dataclass(frozen=True)
 class Job:
-    """A command that a back end built. `report`: the read end of a pipe on which the back end says how it went."""
+    """A command that a back end built. `report`: a pipe's read end, on which the back end says how it went."""
 
     backend: str
     argv: Sequence[str]
@@ -49,10 +49,11 @@ class _Usage:
     memory_mb: float = 0.0
     cpu_seconds: float = 0.0
     threads: int = 0
+    inodes: int = 0
 
 
 class _Tree:
-    """The processes of one sandbox, through the /proc that is mounted inside: complete, whatever they do to their parents."""
+    """The processes of one sandbox, seen through its own /proc: all of them, whoever their parents are."""
 
     def __init__(self) -> None:
         self.init: int | None = None
@@ -61,7 +62,7 @@ class _Tree:
         self._box: int | None = None
 
     def attach(self, init: int | None) -> None:
-        """Takes hold of pid 1 (once) and of the sandbox's /proc and private folder (as soon as they are there)."""
+        """Takes hold of pid 1 (once), then of the sandbox's /proc and private folder (once they are there)."""
         if init is not None and self.init is None:
             try:
                 self.handle = os.pidfd_open(init)
@@ -72,7 +73,7 @@ class _Tree:
             return
         root = f"/proc/{self.init}/root"
         with contextlib.suppress(OSError):
-            if os.stat(root).st_dev == os.stat("/").st_dev:  # still our own root: not set up yet
+            if Path(root).stat().st_dev == Path("/").stat().st_dev:  # still our own root: not set up yet
                 return
             box = os.open(root + view.SCRATCH, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -87,7 +88,7 @@ class _Tree:
             return None
         found = _Usage()
         hidden = 0.0
-        pids = [name for name in os.listdir(self._proc) if name.isdigit()]
+        pids = [name for name in os.listdir(self._proc) if name.isdigit()]  # noqa: PTH208 - a descriptor
         for pid in pids:
             status = _fields(self._read(f"{pid}/status"))
             found.memory_mb += sum(status.get(name, 0) for name in ("RssAnon", "RssShmem", "VmPTE")) / 1024
@@ -100,10 +101,8 @@ class _Tree:
         if pids:
             found.memory_mb += _SOCKET_MB * max(0, self._read(f"{pids[0]}/net/unix").count(b"\n") - 1)
         disk = os.fstatvfs(self._box)
-        inodes = disk.f_files - disk.f_ffree
-        found.memory_mb += (disk.f_blocks - disk.f_bfree) * disk.f_frsize / _MB + inodes * _INODE_MB
-        if inodes > view.INODES:
-            found.memory_mb = max(found.memory_mb, limit_mb + 1)
+        found.inodes = disk.f_files - disk.f_ffree
+        found.memory_mb += (disk.f_blocks - disk.f_bfree) * disk.f_frsize / _MB + found.inodes * _INODE_MB
         return found
 
     def _read(self, name: str) -> bytes:
@@ -150,7 +149,7 @@ class _Stream:
     content: bytearray = field(default_factory=bytearray)
 
     def pull(self) -> bool:
-        """Reads what is there; False at the end of the stream. One byte too many is kept as the mark of a flood."""
+        """Reads what is there; False at the end. One byte more than the limit is kept as the mark of a flood."""
         try:
             chunk = os.read(self.descriptor, min(_CHUNK, self.limit + 1 - len(self.content)))
         except BlockingIOError:
@@ -164,7 +163,7 @@ class _Stream:
 
 
 def watch(job: Job, limits: Limits) -> Outcome:
-    """Runs the job within the limits; whatever it does, this returns at most some seconds after the wall limit."""
+    """Runs the job within the limits; whatever it does, this returns soon after the wall limit."""
     _become_subreaper()
     begun = time.monotonic()
     try:
@@ -266,7 +265,7 @@ def _exceeded(usage: _Usage | None, limits: Limits, peak: _Usage) -> Status | No
         return None
     peak.memory_mb = max(peak.memory_mb, usage.memory_mb)
     peak.cpu_seconds = max(peak.cpu_seconds, usage.cpu_seconds)
-    if usage.memory_mb > limits.memory_mb:
+    if usage.memory_mb > limits.memory_mb or usage.inodes > view.INODES:
         return "memory"
     if usage.cpu_seconds > limits.cpu_seconds:
         return "timeout"
@@ -276,7 +275,7 @@ def _exceeded(usage: _Usage | None, limits: Limits, peak: _Usage) -> Status | No
 
 
 def _finish(job: Job, process: subprocess.Popen[bytes], tree: _Tree) -> float:
-    """Kills whatever is left and reaps it. CPU seconds of the tree as far as the kernel tells. Harmless when repeated."""
+    """Kills and reaps what is left. CPU seconds of the tree, as far as the kernel tells. May be repeated."""
     if process.returncode is not None:
         return 0.0
     tree.kill()
@@ -326,7 +325,7 @@ def _shared_mb(maps: bytes) -> float:
 
 @functools.cache
 def _become_subreaper() -> None:
-    """Orphaned sandboxes become our children, so that we can wait for their end also where pid 1 reaps nothing."""
+    """Orphaned sandboxes become our children: we can wait for their end, also where the host's init reaps none."""
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 

@@ -1,0 +1,254 @@
+"""The teacher over real HTTP on loopback: what is asked, what is kept, and how a broken server is reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from magicoder_repro import prompts
+from magicoder_repro.data.oss_instruct import parse
+
+ROOT = Path(__file__).resolve().parents[2]
+GOOD = "[Problem Description]\nSum a list.\n\n[Solution]\n```python\ndef f(x):\n    return sum(x)\n```"
+
+
+@contextmanager
+def _server(answer: Callable[[dict[str, Any], int], tuple[int, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """An OpenAI-compatible server; `answer(request, number)` gives the status and the reply's text (or a whole body)."""
+    seen: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if self.path.endswith("/tokenize"):
+                status, content = 200, {"tokens": list(range(len(body["content"]) // 4))}
+            else:
+                seen.append(body)
+                status, reply = answer(body, len(seen))
+                content = reply if isinstance(reply, dict) else _completion(str(reply))
+            data = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _completion(text: str, finish_reason: str = "stop") -> dict[str, Any]:
+    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text}}
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "system_fingerprint": "fp_1",
+        "choices": [choice],
+    }
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Callable[[str | None], list[str]]:
+    """Gives the command that runs the chain up to oss-instruct with a teacher at a URL."""
+
+    def make(url: str | None, **teacher: Any) -> list[str]:
+        corpus = tmp_path / "corpus"
+        corpus.mkdir(exist_ok=True)
+        for number in range(12):
+            (corpus / f"{number:02}.py").write_text(f"x = {number}\ny = {{x}}\nprint(x)\n")
+        content = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
+        source = {"language": "python", "root": str(corpus), "patterns": ["*.py"], "files": 100}
+        content["corpus"]["sources"] = [source]
+        content["seeds"]["per_language"] = {"python": 100}
+        content["teacher"].update(server={"kind": "server", "base_url": url}, grammar=False, give_up_after=5, **teacher)
+        path = tmp_path / "profile.yaml"
+        path.write_text(yaml.safe_dump(content))
+        command = [sys.executable, "-m", "magicoder_repro.cli", "run", "oss-instruct"]
+        return [*command, "--profile", str(path), "--runs", str(tmp_path / "runs")]
+
+    return make
+
+
+def _run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    keep = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
+    return subprocess.run(command, capture_output=True, text=True, env={**keep, **environment}, timeout=120)
+
+
+def _one_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_the_papers_two_messages_and_settings_are_sent(profile: Any, tmp_path: Path) -> None:
+    with _server(lambda body, number: (200, GOOD)) as (url, seen):
+        done = _run(profile(url))
+    assert done.returncode == 0, done.stderr
+    records = [
+        json.loads(line) for line in (tmp_path / "runs" / "oss-instruct" / "records.jsonl").read_text().splitlines()
+    ]
+    assert len(records) == 12 and len(seen) == 12
+    by_seed = {body["seed"]: body for body in seen}
+    for record in records:
+        body = by_seed[976 + record["index"]]
+        user = prompts.oss_instruct(record["seed"])
+        assert [(message["role"], message["content"]) for message in body["messages"]] == [
+            ("system", prompts.OSS_INSTRUCT_SYSTEM),
+            ("user", user),
+        ]
+        assert body["temperature"] == 0 and body["n"] == 1
+        assert body["max_tokens"] == min(600, 2048 - len(user) // 4 - 10)
+        assert "grammar" not in body
+        assert record["openai_fingerprint"] == "fp_1"
+        assert record["problem"] == "Sum a list."
+        assert record["solution"].startswith("```python") and record["solution"].endswith("```")
+
+
+def test_cut_off_and_malformed_replies_are_dropped_with_their_reason(profile: Any, tmp_path: Path) -> None:
+    def answer(_: dict[str, Any], number: int) -> tuple[int, Any]:
+        if number == 3:
+            return 200, _completion(GOOD, "length")
+        if number == 5:
+            return 200, "I cannot do that."
+        if number == 7:
+            return 400, {"error": {"message": "content policy"}}
+        return 200, GOOD
+
+    with _server(answer) as (url, _):
+        done = _run(profile(url))
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "runs" / "oss-instruct" / "manifest.json").read_text())
+    assert manifest["dropped"] == {
+        "finish_reason length": 1,
+        "reply without the two sections": 1,
+        "finish_reason refused": 1,
+    }
+    assert manifest["counts"] == {"asked": 12, "kept": 9, "parse_rate": 0.75}
+
+
+def test_a_prompt_that_leaves_no_room_is_not_sent(profile: Any) -> None:
+    with _server(lambda body, number: (200, GOOD)) as (url, seen):
+        done = _run(profile(url, context_tokens=100))
+    assert "prompt too long" in _one_line(done)
+    assert not seen
+
+
+def test_a_refused_connection(profile: Any) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    line = _one_line(_run(profile(f"http://127.0.0.1:{port}/v1", tokenizer="server")))
+    assert "refuse" in line.lower() or "counts no tokens" in line
+
+
+@pytest.mark.parametrize(("status", "mend"), [(401, "OPENAI_API_KEY"), (404, "base_url"), (403, "may not use")])
+def test_a_server_that_answers_with_an_error(profile: Any, status: int, mend: str) -> None:
+    with _server(lambda body, number: (status, {"error": {"message": "no"}})) as (url, _):
+        line = _one_line(_run(profile(url)))
+    assert str(status) in line and mend in line
+
+
+def test_a_teacher_that_never_parses_is_given_up_and_asked_again_later(profile: Any, tmp_path: Path) -> None:
+    with _server(lambda body, number: (200, "chatter")) as (url, seen):
+        line = _one_line(_run(profile(url)))
+        assert "5 replies in a row" in line and len(seen) <= 7
+    assert not (tmp_path / "runs" / "oss-instruct").exists()
+    with _server(lambda body, number: (200, GOOD)) as (url, seen):
+        assert _run(profile(url)).returncode == 0
+        assert len(seen) == 12
+
+
+def test_the_url_of_the_environment_wins(profile: Any) -> None:
+    with _server(lambda body, number: (200, GOOD)) as (url, seen):
+        done = _run(profile("http://127.0.0.1:9/v1"), OPENAI_BASE_URL=url, OPENAI_API_KEY="k")
+    assert done.returncode == 0 and len(seen) == 12, done.stderr
+
+
+def test_a_killed_stage_asks_only_for_what_is_missing(profile: Any, tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    def answer(body: dict[str, Any], number: int) -> tuple[int, Any]:
+        if number == 6:
+            gate.wait(30)
+        return 200, GOOD + f"\n# {body['seed']}"
+
+    with _server(answer) as (url, seen):
+        command = profile(url, concurrency=1)
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        while len(seen) < 6:
+            assert process.poll() is None
+        os.killpg(process.pid, 9)
+        process.wait()
+        gate.set()
+        assert _run(command).returncode == 0
+        assert len(seen) == 6 + 12 - 5
+    records = [
+        json.loads(line) for line in (tmp_path / "runs" / "oss-instruct" / "records.jsonl").read_text().splitlines()
+    ]
+    assert [record["index"] for record in records] == list(range(12))
+    assert all(record["solution"].endswith(f"# {976 + record['index']}") for record in records)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GOOD, ("Sum a list.", "```python\ndef f(x):\n    return sum(x)\n```")),
+        ("## [PROBLEM description]: x\np\n**[solution]**\ns", ("p", "s")),
+        ("[Solution]\ns\n[Problem Description]\np", None),
+        ("[Problem Description] [Solution]\np", None),
+        ("[Problem Description]\n\n[Solution]\ns", None),
+        ("[Problem Description]\np\n[Solution]\n \n", None),
+        ("[Problem Description]\np", None),
+        ("[Problem Description]\np\n[Solution]\ns\n[Solution]\nt", ("p", "s\n[Solution]\nt")),
+    ],
+)
+def test_parse(text: str, expected: tuple[str, str] | None) -> None:
+    assert parse(text) == expected
+
+
+def test_the_embedded_teacher_answers_by_the_grammar_and_leaves_nothing_running() -> None:
+    from magicoder_repro.data import teacher
+    from magicoder_repro.profile import Teacher, load
+
+    config = load("smoke").teacher
+    one = Teacher.model_validate({**config.model_dump(), "server": {"kind": "embedded", "servers": 1, "context": 2048}})
+    question = teacher.Question(
+        (("system", prompts.OSS_INSTRUCT_SYSTEM), ("user", prompts.oss_instruct("x = 1\n"))),
+        976,
+        600,
+        teacher.SECTIONS_GRAMMAR,
+    )
+    with teacher.connect(one) as client:
+        first, second = client.ask(question), client.ask(question)
+        assert client.counter()("def f(x):") > 2
+    assert first.finish_reason == "stop" and parse(first.text) is not None
+    assert first.text == second.text
+    left = subprocess.run(
+        ["pgrep", "-f", "magicoder_repro.data.embedded_server"], capture_output=True, text=True
+    ).stdout
+    assert not re.findall(r"\d+", left)

@@ -1,0 +1,147 @@
+"""An output folder is whole or absent; the same request does nothing; a damaged file is noticed."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from magicoder_repro import artifact, records
+from magicoder_repro.artifact import Request, Work
+
+
+def _request(tmp_path: Path, **config: object) -> Request:
+    source = tmp_path / "in.txt"
+    if not source.exists():
+        source.write_text("input")
+    return Request("test", tmp_path / "out", config, {"source": source}, "core")
+
+
+def _body(work: Work) -> None:
+    (work.out / "sub").mkdir(exist_ok=True)
+    (work.out / "sub" / "a.txt").write_text(work.inputs["source"].read_text() * 2)
+    work.counts["kept"] = 1
+
+
+def test_it_is_made_once_and_again_when_its_config_or_input_changes(tmp_path: Path) -> None:
+    assert artifact.build(_request(tmp_path, a=1), _body)
+    assert not artifact.build(_request(tmp_path, a=1), _body)
+    assert artifact.build(_request(tmp_path, a=2), _body)
+    (tmp_path / "in.txt").write_text("other")
+    assert artifact.build(_request(tmp_path, a=2), _body)
+    assert (tmp_path / "out" / "sub" / "a.txt").read_text() == "otherother"
+    manifest = artifact.read_manifest(tmp_path / "out")
+    assert list(manifest["outputs"]) == ["sub/a.txt"] and manifest["config"] == {"a": 2}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out"]
+
+
+@pytest.mark.parametrize("damage", ["changed", "removed", "added", "manifest"])
+def test_damage_is_noticed_and_named(tmp_path: Path, damage: str) -> None:
+    request = _request(tmp_path)
+    artifact.build(request, _body)
+    file = tmp_path / "out" / "sub" / "a.txt"
+    if damage == "changed":
+        file.write_text("x")
+    elif damage == "removed":
+        file.unlink()
+    elif damage == "added":
+        (tmp_path / "out" / "b").write_text("x")
+    else:
+        (tmp_path / "out" / "manifest.json").write_text("{")
+    reason = artifact.why_stale(request)
+    assert reason is not None and str(tmp_path / "out") in reason
+    assert artifact.build(request, _body)
+    assert artifact.why_stale(request) is None
+
+
+def test_a_failing_body_leaves_the_old_result_and_its_journal(tmp_path: Path) -> None:
+    artifact.build(_request(tmp_path, a=1), _body)
+
+    def failing(work: Work) -> None:
+        with records.Journal(work.private / "j.jsonl") as journal:
+            journal.add({"n": len(journal.rows)})
+            if len(journal.rows) < 3:
+                raise RuntimeError
+        (work.out / "n.txt").write_text(str(len(journal.rows)))
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            artifact.build(_request(tmp_path, a=2), failing)
+        assert (tmp_path / "out" / "sub" / "a.txt").exists()
+    assert artifact.build(_request(tmp_path, a=2), failing)
+    assert (tmp_path / "out" / "n.txt").read_text() == "3"
+
+
+_KILLED = """
+import sys, os
+from pathlib import Path
+from magicoder_repro import artifact
+at, tmp = int(sys.argv[1]), Path(sys.argv[2])
+calls = 0
+def count(name):
+    real = getattr(os, name)
+    def wrapped(*args, **kwargs):
+        global calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), 9)
+        return real(*args, **kwargs)
+    setattr(os, name, wrapped)
+for name in ("rename", "replace", "fsync", "unlink", "rmdir", "mkdir"):
+    count(name)
+def body(work):
+    (work.out / "a.txt").write_text("new")
+artifact.build(artifact.Request("test", tmp / "out", {"a": 2}, {"source": tmp / "in.txt"}, "core"), body)
+print("finished", calls)
+"""
+
+
+def test_killed_at_any_step_the_folder_is_the_old_one_the_new_one_or_absent(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(_KILLED)
+    survived = 0
+    for at in range(1, 60):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        artifact.build(_request(folder, a=1), _body)
+        done = subprocess.run([sys.executable, str(script), str(at), str(folder)], capture_output=True, text=True)
+        out = folder / "out"
+        if out.exists():
+            manifest = artifact.read_manifest(out)
+            assert artifact.why_stale(_request(folder, **manifest["config"])) is None
+        request = _request(folder, a=2)
+        artifact.build(request, lambda work: (work.out / "a.txt").write_text("new") and None)
+        assert artifact.why_stale(request) is None
+        assert sorted(path.name for path in folder.iterdir()) == ["in.txt", "out"]
+        if done.returncode == 0:
+            survived += 1
+            if survived == 2:
+                return
+        else:
+            assert done.returncode == -signal.SIGKILL, done.stderr
+    raise AssertionError("the build never finished")
+
+
+def test_a_torn_journal_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    with records.Journal(path) as journal:
+        journal.add({"n": 1})
+        journal.add({"n": 2})
+    with path.open("ab") as file:
+        file.write(b'{"n": 3')
+    with records.Journal(path) as journal:
+        assert [row["n"] for row in journal.rows] == [1, 2]
+        journal.add({"n": 4})
+    assert path.read_text() == '{"n": 1}\n{"n": 2}\n{"n": 4}\n'
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    records.write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        records.write_json(path, {"a": object()})
+    assert records.read_json(path) == {"a": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
