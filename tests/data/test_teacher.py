@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -248,7 +248,5 @@ def test_the_embedded_teacher_answers_by_the_grammar_and_leaves_nothing_running(
         assert client.counter()("def f(x):") > 2
     assert first.finish_reason == "stop" and parse(first.text) is not None
     assert first.text == second.text
-    left = subprocess.run(
-        ["pgrep", "-f", "magicoder_repro.data.embedded_server"], capture_output=True, text=True
-    ).stdout
-    assert not re.findall(r"\d+", left)
+    left = [child.cmdline() for child in psutil.Process().children(recursive=True)]
+    assert not [command for command in left if "magicoder_repro.data.embedded_server" in command]

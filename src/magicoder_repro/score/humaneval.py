@@ -119,8 +119,7 @@ class Judge:
     def _recorded_inputs(self) -> list[list[Any]]:
         """The arguments that the task's own `check` calls the canonical solution with."""
         calls: list[list[Any]] = []
-        names: dict[str, Any] = {}
-        exec(self._task["prompt"] + self._task["canonical_solution"], names)  # trusted: the pinned package's own code
+        names = self._names()
 
         def record(*arguments: Any) -> Any:
             calls.append(copy.deepcopy(list(arguments)))
@@ -145,9 +144,14 @@ class Judge:
             return False
         return True
 
-    def _check(self, candidate: Callable[..., Any]) -> None:
+    def _names(self) -> dict[str, Any]:
+        """The task's own solution and tests, which may use its prompt's helpers. Trusted: a pinned package's code."""
         names: dict[str, Any] = {}
-        exec(self._task["test"], names)  # trusted: the pinned package's own tests
+        exec(self._task["prompt"] + self._task["canonical_solution"] + "\n" + self._task["test"], names)
+        return names
+
+    def _check(self, candidate: Callable[..., Any]) -> None:
+        names = self._names()
         with _RANDOM:
             random.seed(0)  # some tests draw their inputs: the same ones each time
             names["check"](candidate)

@@ -7,6 +7,7 @@ Lines on the real standard output: `{"loaded": true}` or `{"error": ...}`, then 
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import pickle
@@ -14,10 +15,11 @@ import sys
 from typing import Any
 
 _LIMIT = 50  # nesting
+_PLAIN = (collections.OrderedDict, collections.Counter)  # own `__eq__`, but equal to an equal dict
 
 
 def encode(value: Any, depth: int = 0) -> Any:
-    """A value as JSON with type tags; subclasses that keep their base's `__eq__` count as the base."""
+    """A value as JSON with type tags; subclasses that compare as their base does count as the base."""
     if depth > _LIMIT:
         return ["opaque", "nested too deeply"]
     if value is None or value is True or value is False:
@@ -29,7 +31,7 @@ def encode(value: Any, depth: int = 0) -> Any:
     if kind is str:
         return value
     for base, tag, form in _FORMS:
-        if isinstance(value, base) and kind.__eq__ is base.__eq__:
+        if isinstance(value, base) and (kind.__eq__ is base.__eq__ or kind in _PLAIN):
             if form is not None:
                 return [tag, form(value)]
             if base is dict:

@@ -69,13 +69,14 @@ def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]
         words += ["--unshare-user", "--uid", str(uid), "--gid", str(uid)]
         words += ["--disable-userns"] if _knows("--disable-userns") else []
         become = []
-    bound = view.binds(program)
+    bound = {path: view.place(path) for path in view.binds(program)}
     accounts = view.accounts(uid)
-    for folder in view.folders([*bound, *accounts, *view.LINKS]):  # bwrap itself would make them 0700
-        if folder != view.BOX:
-            words += ["--perms", "0755", "--dir", folder]
-    for path in bound:
-        words += ["--ro-bind", path, path]
+    words += ["--perms", "0777", "--size", str(program.limits.scratch_mb << 20), "--tmpfs", view.BOX]
+    words += ["--perms", "1777", "--dir", view.SCRATCH]
+    for folder in view.folders([*bound.values(), *accounts, *view.LINKS]):  # bwrap itself would make them 0700
+        words += ["--perms", "0755", "--dir", folder]
+    for path, target in bound.items():
+        words += ["--ro-bind", path, target]
     for path, target in view.links().items():
         words += ["--symlink", target, path]
     for name in view.DEVICES:
@@ -83,8 +84,6 @@ def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]
     for path, content in accounts.items():
         words += ["--perms", "0444", "--file", str(put(content)), path]
     words += ["--proc", "/proc"]
-    words += ["--perms", "0777", "--size", str(program.limits.scratch_mb << 20), "--tmpfs", view.BOX]
-    words += ["--perms", "1777", "--dir", view.SCRATCH]
     inner = sorted({str(parent) for name in program.files for parent in PurePosixPath(name).parents} - {"."})
     for folder in inner:
         words += ["--perms", "0777", "--dir", f"{view.BOX}/{folder}"]

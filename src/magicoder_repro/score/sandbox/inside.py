@@ -61,14 +61,18 @@ def _build_root(config: Mapping[str, Any]) -> None:
     Path("/tmp/host").mkdir()
     _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b"/tmp", b"/tmp/host"), "pivot_root")
     os.chdir("/")
+    Path("/box").mkdir()
+    _mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
+    Path("/box/.tmp").mkdir()
+    Path("/box/.tmp").chmod(0o1777)
     for folder in config["folders"]:
         Path(folder).mkdir(mode=0o755, exist_ok=True)
-    for path in config["binds"]:
+    for path, target in config["binds"].items():
         if Path("/host" + path).is_dir():
-            Path(path).mkdir(exist_ok=True)
+            Path(target).mkdir(exist_ok=True)
         else:
-            Path(path).touch()
-        _bind("/host" + path, path, _RDONLY | _NOSUID | _NODEV)
+            Path(target).touch()
+        _bind("/host" + path, target, _RDONLY | _NOSUID | _NODEV)
     for path, target in config["links"].items():
         Path(path).symlink_to(target)
     for name in config["devices"]:
@@ -78,10 +82,6 @@ def _build_root(config: Mapping[str, Any]) -> None:
         Path(path).write_bytes(content)
     Path("/proc").mkdir(exist_ok=True)
     _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-    Path("/box").mkdir(exist_ok=True)
-    _mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
-    Path("/box/.tmp").mkdir()
-    Path("/box/.tmp").chmod(0o1777)
     for name, content in config["files"].items():
         file = Path("/box", name)
         file.parent.mkdir(parents=True, exist_ok=True)

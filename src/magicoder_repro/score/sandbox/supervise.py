@@ -10,7 +10,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,17 +87,19 @@ class _Tree:
         if self._proc is None or self._box is None:
             return None
         found = _Usage()
-        hidden = 0.0
+        hidden = shared = 0.0
         pids = [name for name in os.listdir(self._proc) if name.isdigit()]  # noqa: PTH208 - a descriptor
         for pid in pids:
             status = _fields(self._read(f"{pid}/status"))
-            found.memory_mb += sum(status.get(name, 0) for name in ("RssAnon", "RssShmem", "VmPTE")) / 1024
+            found.memory_mb += (status.get("RssAnon", 0) + status.get("VmPTE", 0)) / 1024
+            shared += status.get("RssShmem", 0) / 1024
             hidden += (status.get("VmSize", 0) - status.get("VmData", 0)) / 1024
             found.threads += status.get("Threads", 0)
             stat = self._read(f"{pid}/stat").rpartition(b") ")[2].split()
             found.cpu_seconds += sum(int(ticks) for ticks in stat[11:15]) / _TICK
-        if hidden > limit_mb:  # shared pages stay after they leave the resident set: count the mappings
-            found.memory_mb += sum(_shared_mb(self._read(f"{pid}/maps")) for pid in pids)
+        if hidden > limit_mb:  # shared pages stay after they leave every resident set: count the mappings, each once
+            shared = sum(dict(row for pid in pids for row in _shared(self._read(f"{pid}/maps"))).values())
+        found.memory_mb += shared
         if pids:
             found.memory_mb += _SOCKET_MB * max(0, self._read(f"{pids[0]}/net/unix").count(b"\n") - 1)
         disk = os.fstatvfs(self._box)
@@ -313,14 +315,14 @@ def _fields(status: bytes) -> dict[str, int]:
     return {name.decode(): int(value.split()[0]) for name, _, value in pairs if name in wanted}
 
 
-def _shared_mb(maps: bytes) -> float:
-    """The size of shared anonymous mappings in /proc/PID/maps."""
-    total = 0
+def _shared(maps: bytes) -> Iterator[tuple[tuple[bytes, bytes], float]]:
+    """The shared anonymous mappings in /proc/PID/maps: (memory object, offset) and MB."""
     for line in maps.splitlines():
-        if b"/dev/zero" in line and line.split(maxsplit=2)[1].endswith(b"s"):
-            start, _, end = line.split(maxsplit=1)[0].partition(b"-")
-            total += int(end, 16) - int(start, 16)
-    return total / _MB
+        if b"/dev/zero" in line:
+            span, flags, offset, _, inode, _ = line.split(maxsplit=5)
+            start, _, end = span.partition(b"-")
+            if flags.endswith(b"s"):
+                yield (inode, offset), (int(end, 16) - int(start, 16)) / _MB
 
 
 @functools.cache

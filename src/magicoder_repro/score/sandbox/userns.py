@@ -52,14 +52,14 @@ def command(config: int, report: int) -> list[str]:
 
 def configuration(program: Program, uid: int) -> bytes:
     """What `inside.py` needs to know."""
-    bound = view.binds(program)
+    bound = {path: view.place(path) for path in view.binds(program)}
     accounts = view.accounts(uid)
     box = f"size={program.limits.scratch_mb << 20},nr_inodes={view.INODES},mode=0777"
     return marshal.dumps(
         {
             "uid": uid,
             "become": view.privileged(),
-            "folders": view.folders([*bound, *accounts, *view.LINKS]),
+            "folders": view.folders([*bound.values(), *accounts, *view.LINKS]),
             "binds": bound,
             "links": view.links(),
             "devices": view.DEVICES,

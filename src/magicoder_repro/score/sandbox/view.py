@@ -74,10 +74,18 @@ def links() -> dict[str, str]:
     return {path: str(link.readlink()) for path, link in merged.items() if link.is_symlink()} | LINKS
 
 
+def place(path: str) -> str:
+    """Where a host path is mounted: below /tmp (a link inside) it has to be the link's target."""
+    for link in ("/tmp", "/dev/shm"):
+        if path.startswith(link + "/"):
+            return LINKS[link] + path.removeprefix(link)
+    return path
+
+
 def folders(paths: Iterable[str]) -> list[str]:
     """Every ancestor of the paths, parents first; made by us so that another uid may pass through them."""
     found = {str(parent) for path in paths for parent in Path(path).parents}
-    return sorted(found - {"/", *(f"/{name}" for name in ("proc", "usr"))})
+    return sorted(found - {"/", "/proc", "/usr", BOX, SCRATCH})
 
 
 def accounts(uid: int) -> dict[str, bytes]:
