@@ -1,4 +1,4 @@
-"""minibench: the real schemas, right solutions that pass, wrong ones that fail, nothing copied from the real data."""
+"""minibench: real schemas; right solutions pass, wrong ones fail; nothing is copied from the real data."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def task_name(task: Task) -> str:
     return str(task.get("task_id") or task["metadata"]["library"])
 
 
-# ---------------------------------------------------------------------------------------------- loading and schemas
+# ---------------------------------------------------------------------------------------- loading and schemas
 
 
 def test_load_refuses_unknown_names() -> None:
@@ -140,7 +140,7 @@ def test_schema_is_the_real_one(name: str, data: Path) -> None:
             assert ours[key] == real[0][key]
 
 
-# ---------------------------------------------------------------------------------------------------- Python tasks
+# ----------------------------------------------------------------------------------------------- Python tasks
 
 
 def with_contract(task: Task) -> str:
@@ -191,10 +191,8 @@ def test_canonical_solution(task: Task) -> None:
     assert task["base_input"]
     for arguments in [*task["base_input"], *task["plus_input"]]:
         assert isinstance(arguments, list)
-        first, second = (
-            function(task, program)(*copy.deepcopy(arguments))
-            for program in (with_contract(task), canonical(task))
-        )
+        first = function(task, with_contract(task))(*copy.deepcopy(arguments))
+        second = function(task, canonical(task))(*copy.deepcopy(arguments))
         assert first is not None
         assert (first, type(first)) == (second, type(second))
         json.dumps(first)
@@ -253,31 +251,62 @@ def test_some_tasks_return_floats() -> None:
 
 
 SLOPPY = {
-    "smallest_number": "    best = 1000\n    for value in values:\n        best = min(best, value)\n    return best\n",
-    "count_vowels": "    return sum(text.count(vowel) for vowel in 'aeiou')\n",
-    "distance_from_zero": "    return n if n >= 1 else int(str(n)[1:])\n",
-    "number_of_words": "    return text.count(' ') + 1\n",
-    "digit_total": "    return sum(map(int, str(n)))\n",
-    "without_repeats": "    return items if len(items) == len(set(items)) else items[:len(set(items))]\n",
-    "leap_year": "    return year % 4 == 0\n",
-    "runner_up": "    return sorted(scores)[-2]\n",
-    "initials": "    return ''.join(part[0].upper() for part in name.split(' '))\n",
-    "pack_runs": (
-        "    packed, last, count = '', text[0], 0\n    for letter in text + ' ':\n        if letter != last:\n"
-        "            packed, last, count = packed + last + str(count), letter, 0\n        count += 1\n    return packed\n"
-    ),
-    "join_ranges": (
-        "    merged = []\n    for start, end in ranges:\n        if merged and start <= merged[-1][1]:\n"
-        "            merged[-1][1] = end\n        else:\n            merged.append([start, end])\n    return merged\n"
-    ),
-    "longest_climb": (
-        "    best = length = 1\n    for left, right in zip(heights, heights[1:]):\n"
-        "        length = length + 1 if right > left else 1\n        best = max(best, length)\n    return best\n"
-    ),
+    "smallest_number": """
+    best = 1000
+    for value in values:
+        best = min(best, value)
+    return best
+""",
+    "count_vowels": """
+    return sum(text.count(vowel) for vowel in "aeiou")
+""",
+    "distance_from_zero": """
+    return n if n >= 1 else int(str(n)[1:])
+""",
+    "number_of_words": """
+    return text.count(" ") + 1
+""",
+    "digit_total": """
+    return sum(map(int, str(n)))
+""",
+    "leap_year": """
+    return year % 4 == 0
+""",
+    "runner_up": """
+    return sorted(scores)[-2]
+""",
+    "initials": """
+    return "".join(part[0].upper() for part in name.split(" "))
+""",
+    "pack_runs": """
+    packed, last, count = "", text[0], 0
+    for letter in text + " ":
+        if letter != last:
+            packed, last, count = packed + last + str(count), letter, 0
+        count += 1
+    return packed
+""",
+    "join_ranges": """
+    merged = []
+    for start, end in ranges:
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = end
+        else:
+            merged.append([start, end])
+    return merged
+""",
+    "longest_climb": """
+    best = length = 1
+    for left, right in zip(heights, heights[1:]):
+        length = length + 1 if right > left else 1
+        best = max(best, length)
+    return best
+""",
 }
+"""Bodies that pass `check` and must fail on a plus input."""
 
 
-@pytest.mark.parametrize("name", [name for name in SLOPPY if name != "without_repeats"])
+@pytest.mark.parametrize("name", SLOPPY)
 def test_plus_inputs_catch_sloppy_solutions(name: str) -> None:
     task = next(task for task in minibench.load("humaneval") if task["entry_point"] == name)
     program = task["prompt"] + SLOPPY[name]
@@ -293,7 +322,7 @@ def test_plus_inputs_catch_sloppy_solutions(name: str) -> None:
     assert not all(agree(arguments) for arguments in task["plus_input"])
 
 
-# ------------------------------------------------------------------------------------------------------- MultiPL-E
+# -------------------------------------------------------------------------------------------------- MultiPL-E
 
 TOOLS = {
     "cpp": ("g++",),
@@ -378,7 +407,7 @@ def test_multipl_e_completions_end_before_the_stops(language: str) -> None:
         assert "javatuples" not in task["prompt"]
 
 
-# --------------------------------------------------------------------------------------------------------- DS-1000
+# ---------------------------------------------------------------------------------------------------- DS-1000
 
 JUDGE = """
 import json, sys
@@ -411,11 +440,9 @@ def test_ds1000(task: Task, tmp_path: Path) -> None:
     library = task["metadata"]["library"]
     codes = [task["reference_code"], *WRONG[library]]
     if library == "Matplotlib":
-        codes.insert(
-            1, 'figure, axes = plt.subplots()\naxes.bar(days, visitors, color="red")\nplt.title("Visitors")'
-        )
+        codes.insert(1, 'axes = plt.gca()\naxes.bar(days, visitors, color="red")\naxes.set_title("Visitors")')
     done = subprocess.run(
-        [sys.executable, "-c", JUDGE],
+        [sys.executable, "-W", "always", "-c", JUDGE],
         input=json.dumps([task, codes]),
         cwd=tmp_path,
         env={**os.environ, "MPLBACKEND": "Agg", "MPLCONFIGDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
@@ -429,7 +456,7 @@ def test_ds1000(task: Task, tmp_path: Path) -> None:
     right = len(codes) - len(WRONG[library])
     assert verdicts[:right] == ["passed"] * right
     assert "passed" not in verdicts[right:]
-    assert "Warning" not in done.stderr
+    assert "<string>:" not in done.stderr  # a warning about the code of the task
 
 
 @pytest.mark.parametrize("task", minibench.load("ds1000"), ids=task_name)
@@ -448,21 +475,16 @@ def test_ds1000_layout(task: Task) -> None:
     else:
         assert task["prompt"].startswith("Problem:\n")
         assert "\nA:\n" in task["prompt"]
-        assert task["prompt"].endswith(
-            "\n</code>\n" + task["prompt"].split("\n")[-4] + "\nBEGIN SOLUTION\n<code>\n"
-        )
+        assert task["prompt"].endswith(" = ... # put solution in this variable\nBEGIN SOLUTION\n<code>\n")
 
 
-# ------------------------------------------------------------------------------------------------------ originality
+# ------------------------------------------------------------------------------------------------ originality
 
 
 def read(path: Path) -> list[Task]:
-    with (
-        gzip.open(path, "rt", encoding="utf-8")
-        if path.suffix == ".gz"
-        else path.open(encoding="utf-8") as file
-    ):
-        return [json.loads(line) for line in file if line.strip()]
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def test_no_prompt_is_in_the_real_data(data: Path) -> None:

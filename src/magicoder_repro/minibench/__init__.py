@@ -1,7 +1,7 @@
 """A few small coding problems of our own, in the public benchmarks' formats, for smoke runs and tests.
 
-They are much easier than the benchmarks whose formats they share: a score on minibench shows that the machinery
-works, and is not comparable to a score on any benchmark.
+They are much easier than the benchmarks whose formats they share: a score on minibench shows that the
+machinery works, and is not comparable to a score on any benchmark.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]
     rules = seccomp.program()
     if rules is not None:
         words += ["--seccomp", str(put(rules))]
-    words += ["--remount-ro", "/", "--chdir", view.BOX, "--"]
+    words += ["--remount-ro", "/proc", "--remount-ro", "/", "--chdir", view.BOX, "--"]
     words += [prlimit, *view.limit_options(program.limits), "--"]
     words += [setpriv, *become, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
     return [*words, *program.argv]

@@ -81,7 +81,7 @@ def _build_root(config: Mapping[str, Any]) -> None:
     for path, content in config["accounts"].items():
         Path(path).write_bytes(content)
     Path("/proc").mkdir(exist_ok=True)
-    _mount("proc", "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    _mount("proc", "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC)
     for name, content in config["files"].items():
         file = Path("/box", name)
         file.parent.mkdir(parents=True, exist_ok=True)

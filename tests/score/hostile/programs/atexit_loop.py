@@ -1,0 +1,9 @@
+# kind: survival
+# ends: timeout
+import atexit
+
+
+@atexit.register
+def again():
+    while True:
+        pass

@@ -1,0 +1,4 @@
+# kind: time
+# ends: timeout
+while True:
+    pass

@@ -1,0 +1,7 @@
+# kind: time
+# ends: timeout
+import threading
+
+lock = threading.Lock()
+lock.acquire()
+lock.acquire()

@@ -1,0 +1,12 @@
+# kind: ending
+# ends: error, signal, memory
+import sys
+
+sys.setrecursionlimit(10**9)
+
+
+def deeper(n):
+    return deeper(n + 1) + 1
+
+
+deeper(0)

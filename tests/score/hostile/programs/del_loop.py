@@ -1,0 +1,9 @@
+# kind: survival
+# ends: timeout
+class Sticky:
+    def __del__(self):
+        while True:
+            pass
+
+
+sticky = Sticky()

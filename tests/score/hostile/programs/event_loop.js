@@ -1,0 +1,4 @@
+// kind: time
+// ends: timeout
+process.on("SIGTERM", () => {});
+(function again() { setImmediate(again); })();

@@ -1,0 +1,6 @@
+# kind: output
+# ends: output
+import os
+
+while True:
+    os.write(1, b"x" * 65536)

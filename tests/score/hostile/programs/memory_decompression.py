@@ -1,0 +1,6 @@
+# kind: memory
+# ends: memory, error
+import zlib
+
+bomb = zlib.compress(b"0" * (1 << 26))
+print(len(b"".join(zlib.decompress(bomb) for _ in range(1000))))

@@ -1,0 +1,3 @@
+# kind: memory
+# ends: memory, error
+print(len("%" "0" "9999999999" "d" % 1))

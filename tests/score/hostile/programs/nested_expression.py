@@ -1,0 +1,3 @@
+# kind: ending
+# ends: output, error, signal, memory, ok
+eval("(" * 100_000 + ")" * 100_000)

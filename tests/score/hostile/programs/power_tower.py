@@ -1,0 +1,3 @@
+# kind: time
+# ends: timeout, memory, error
+x = 9**9**9**9

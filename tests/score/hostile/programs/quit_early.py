@@ -1,0 +1,3 @@
+# kind: ending
+# ends: ok
+quit()

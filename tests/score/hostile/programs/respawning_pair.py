@@ -1,0 +1,13 @@
+# kind: survival
+# ends: timeout, ok
+import os
+import time
+
+while True:  # a parent that replaces its child, a child that replaces its parent
+    pid = os.fork()
+    if pid == 0:
+        parent = os.getppid()
+        while os.getppid() == parent:
+            time.sleep(0.01)
+        continue
+    os.waitpid(pid, 0)

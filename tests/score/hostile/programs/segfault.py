@@ -1,0 +1,5 @@
+# kind: ending
+# ends: signal
+import ctypes
+
+ctypes.string_at(0)

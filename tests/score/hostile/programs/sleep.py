@@ -1,0 +1,5 @@
+# kind: time
+# ends: timeout
+import time
+
+time.sleep(600)

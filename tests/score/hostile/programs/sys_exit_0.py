@@ -1,0 +1,5 @@
+# kind: ending
+# ends: ok
+import sys
+
+sys.exit(0)

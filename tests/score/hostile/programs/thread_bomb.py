@@ -1,0 +1,7 @@
+# kind: processes
+# ends: timeout, error, signal
+import threading
+import time
+
+while True:
+    threading.Thread(target=time.sleep, args=(600,)).start()

@@ -1,0 +1,11 @@
+// kind: processes
+// ends: timeout, error, signal
+fn main() {
+    let mut kept = Vec::new();
+    loop {
+        match std::thread::Builder::new().spawn(|| loop {}) {
+            Ok(handle) => kept.push(handle),
+            Err(_) => std::thread::yield_now(),
+        }
+    }
+}

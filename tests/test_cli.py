@@ -1,0 +1,157 @@
+"""What a user sees when the request is wrong: one line with the mend and exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def _error(*arguments: str, **options: object) -> str:
+    command = [sys.executable, "-m", "magicoder_repro.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **options)  # type: ignore[call-overload]
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    return str(done.stderr)
+
+
+def test_an_unknown_profile() -> None:
+    assert "unknown profile 'smke': did you mean 'smoke'?" in _error("run", "--profile", "smke")
+
+
+def test_an_unknown_stage(tmp_path: Path) -> None:
+    assert "unknown stage 'seed'" in _error("run", "seed", "--runs", str(tmp_path / "r"))
+
+
+def test_an_empty_corpus(tmp_path: Path) -> None:
+    content = yaml.safe_load((ROOT / "profiles" / "tiny.yaml").read_text())
+    content["corpus"]["sources"] = [{"language": "python", "root": str(tmp_path), "patterns": ["*.py"], "files": 3}]
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(content))
+    line = _error("run", "corpus", "--profile", str(tmp_path / "p.yaml"), "--runs", str(tmp_path / "r"))
+    assert "the corpus is empty" in line and "corpus.sources" in line
+    assert not (tmp_path / "r" / "corpus").exists()
+
+
+def test_a_line_that_is_not_json(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"content": "a"}\n{"content": \n')
+    assert f"{path}:2: not JSON" in _error("seeds", str(path), "-o", str(tmp_path / "o"))
+
+
+def test_a_field_that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"content": "a"}\n{"text": "b"}\n')
+    assert f"{path}:2: the field 'content' is missing" in _error("seeds", str(path), "-o", str(tmp_path / "o"))
+    assert f"{path}:1: neither 'problem'" in _error("decontaminate", str(path), "-o", str(tmp_path / "o"))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    assert "no such file" in _error("seeds", str(tmp_path / "no.jsonl"), "-o", str(tmp_path / "o"))
+
+
+def test_a_folder_of_the_users_own_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"content": "a"}\n')
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("x")
+    assert "is no result of ours" in _error("seeds", str(tmp_path / "in.jsonl"), "-o", str(mine))
+    assert (mine / "thesis.tex").read_text() == "x"
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A real full file system: a small tmpfs in a mount namespace of its own."""
+    small = tmp_path / "small"
+    small.mkdir()
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join('{"content": "%s"}\n' % ("x" * 3000) for _ in range(300)))
+    program = f"{sys.executable} -m magicoder_repro.cli seeds {source} -o {small}/out"
+    script = f"mount -t tmpfs -o size=200k none {small} && {program}; code=$?; ls -A {small}; exit $code"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "the disk is full" in done.stderr and "Traceback" not in done.stderr
+    assert "out\n" not in done.stdout.replace("out.partial\n", "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_write_permission(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"content": "a"}\n')
+    tmp_path.chmod(0o500)
+    try:
+        assert "no permission" in _error("seeds", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "o"))
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_read_only_file_system(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"content": "a"}\n')
+    fixed = tmp_path / "fixed"
+    fixed.mkdir()
+    program = f"{sys.executable} -m magicoder_repro.cli seeds {source} -o {fixed}/out"
+    script = f"mount -t tmpfs none {fixed} && mount -o remount,ro {fixed} && {program}"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "read-only" in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("prompts", "humanevil"), "unknown benchmark 'humanevil'"),
+        (("prompts", "multipl-e"), "needs --language"),
+        (("prompts", "humaneval", "--language", "cpp"), "has no --language"),
+        (("prompts", "minibench-multipl-e", "--language", "go"), "one of cpp, java, js, php, rs, swift"),
+    ],
+)
+def test_wrong_benchmarks(tmp_path: Path, arguments: tuple[str, ...], expected: str) -> None:
+    assert expected in _error(*arguments, "-o", str(tmp_path / "o.jsonl"))
+
+
+def test_a_benchmark_file_that_is_not_the_pinned_one(tmp_path: Path) -> None:
+    folder = tmp_path / "ds1000"
+    folder.mkdir()
+    (folder / "ds1000.jsonl").write_text("{}\n")
+    line = _error("prompts", "ds1000", "--data", str(tmp_path), "-o", str(tmp_path / "o.jsonl"))
+    assert "not DS-1000 simplified: its sha256 is" in line
+
+
+def test_prompts_are_written_for_each_task(tmp_path: Path, data: Path) -> None:
+    import json
+
+    from magicoder_repro import benchmarks, prompts
+
+    out = tmp_path / "o.jsonl"
+    for benchmark, count in (("humaneval", 164), ("mbpp", 399), ("ds1000", 1000)):
+        command = [
+            sys.executable,
+            "-m",
+            "magicoder_repro.cli",
+            "prompts",
+            benchmark,
+            "--data",
+            str(data),
+            "-o",
+            str(out),
+        ]
+        subprocess.run(command, check=True, capture_output=True)
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        assert len(rows) == count and all(set(row) == {"task_id", "prompt"} for row in rows)
+        assert all(row["prompt"].startswith("You are an exceptionally intelligent coding assistant") for row in rows)
+        if benchmark == "humaneval":
+            task = benchmarks.load("humaneval", data=data).tasks[0]
+            assert rows[0]["prompt"] == prompts.magicoder(*prompts.humaneval(task["prompt"]))
+    command = [*command[:3], "prompts", "multipl-e", "--language", "swift", "--data", str(data), "-o", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == 158 and not rows[0]["prompt"].endswith("\n")
