@@ -50,8 +50,8 @@ record: $(READY) ## record this run's numbers under results/
 	@$(MAGICODER) record --profile $(PROFILE)
 test: lint check ## code and behaviour: ruff, mypy, pytest
 lint: $(READY)
-	@$(BIN)/ruff check src tests benchmarks
-	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 check: $(READY)
 	@$(BIN)/python -m pytest

@@ -132,6 +132,10 @@ class Training(_Strict):
 
 
 class GreedyBenchmark(_Strict):
+    prompt: Literal["model", "completion"] = Field(
+        default="model",
+        description="the model's own prompt, or the bare code for every model, as base models are asked",
+    )
     tasks: int | None = Field(default=None, gt=0, description="the first so many tasks; all without it")
     max_new_tokens: int = Field(gt=0)
     batch: int = Field(gt=0)

@@ -62,9 +62,11 @@ ATTACKS = {
     "exit at once": "import os\nos._exit(0)",
     "exit in the call": "import os\ndef subtract(a, b): os._exit(0)",
     "quit": "quit()",
-    "forged lines": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'{\"loaded\": true}\\n' + b'{\"value\": null}\\n' * 99)\n"
+    "forged lines": "import os\nfor fd in range(3, 64):\n"
+    "    try: os.write(fd, b'{\"loaded\": true}\\n' + b'{\"value\": null}\\n' * 99)\n"
     "    except OSError: pass\ndef subtract(a, b): return None",
-    "the runner's own memory": "import gc, os\nfor o in gc.get_objects():\n    if isinstance(o, dict) and 'passed' in o: o['passed'] = True\n"
+    "the runner's own memory": "import gc, os\nfor o in gc.get_objects():\n"
+    "    if isinstance(o, dict) and 'passed' in o: o['passed'] = True\n"
     "def subtract(a, b): return None",
     "patched json": "import json\njson.dumps = lambda o, **k: '{\"value\": true}'\ndef subtract(a, b): return 0",
     "patched encoder": "import sys\nm = sys.modules['__main__']\nm.encode = lambda v, d=0: True\ndef subtract(a, b): return 0",

@@ -37,7 +37,9 @@ def build(work: Work) -> None:
             work.notes.append(f"{name}: {error}")
             continue
         chosen = dataset.tasks[: setting.tasks] if isinstance(setting, GreedyBenchmark) else dataset.tasks
-        asked = tasks.asks(benchmark, chosen, style)
+        bare = isinstance(setting, GreedyBenchmark) and setting.prompt == "completion"
+        asked_as: tasks.Style = "completion" if bare else style
+        asked = tasks.asks(benchmark, chosen, asked_as)
         if isinstance(setting, SampledBenchmark):
             asked = [ask for ask in asked for _ in range(setting.samples)]
         for number, first in enumerate(range(0, len(asked), setting.batch)):
@@ -48,8 +50,8 @@ def build(work: Work) -> None:
             "dataset": dataset.identity,
             "tasks": len(chosen),
             "of": len(dataset.tasks),
-            "prompt": style,
-            "decoding": setting.model_dump(exclude={"tasks"}),
+            "prompt": asked_as,
+            "decoding": setting.model_dump(exclude={"tasks", "prompt"}),
         }
     if not batches:
         raise UsageError("generate: no benchmark of the profile is at hand")

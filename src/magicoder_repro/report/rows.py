@@ -130,6 +130,7 @@ def _scores(folder: Path) -> list[Row]:
         for metric, value in result["metrics"].items():
             low, high = wilson(value, result["tasks"])
             model, benchmark = result["model"], result["benchmark"]
+            asked = " (bare code)" if result["prompt"] == "completion" else ""
             subset = "" if result["tasks"] == result["of"] else f", first {result['tasks']} of {result['of']}"
             paper, source = _table1(model, benchmark, metric)
             # Greedy decoding of the base depends on no teacher; a fine-tuned model's data differ a little from CPU to CPU.
@@ -138,7 +139,7 @@ def _scores(folder: Path) -> list[Row]:
                 Row(
                     f"{benchmark}.{model}.{metric}",
                     "scores",
-                    f"{_MODELS[model]}: {benchmark} {metric}{subset}",
+                    f"{_MODELS[model]}: {benchmark} {metric}{asked}{subset}",
                     value,
                     "%",
                     round(tolerance, 1),

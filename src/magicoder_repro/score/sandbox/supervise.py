@@ -20,6 +20,7 @@ from magicoder_repro.score.sandbox.model import Limits, Outcome, Status
 _POLL_SECONDS = 0.02  # a core fills about 50 MB in this time
 _GRACE_SECONDS = 5.0  # for the kernel to take a killed tree apart
 _CHUNK = 1 << 16
+_REPORT_BYTES = 1 << 16
 _MB = 1 << 20
 _TICK = os.sysconf("SC_CLK_TCK")
 _SOCKET_MB = 0.25  # what one socket's queue can hold
@@ -195,7 +196,7 @@ def watch(job: Job, limits: Limits) -> Outcome:
 def _follow(job: Job, limits: Limits, process: subprocess.Popen[bytes], tree: _Tree, begun: float) -> Outcome:
     assert process.stdout and process.stderr
     streams = [_Stream(pipe.fileno(), limits.output_bytes) for pipe in (process.stdout, process.stderr)]
-    report = _Stream(job.report, _CHUNK) if job.report is not None else None
+    report = _Stream(job.report, _REPORT_BYTES) if job.report is not None else None
     for stream in (*streams, *([report] if report else [])):
         os.set_blocking(stream.descriptor, False)
     peak = _Usage()

@@ -1,5 +1,5 @@
 # kind: ending
-# ends: error, signal, memory
+# ends: timeout, error, signal, memory
 import sys
 
 sys.setrecursionlimit(10**9)

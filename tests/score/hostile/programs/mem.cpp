@@ -1,5 +1,5 @@
 // kind: memory
-// ends: memory, signal, error
+// ends: timeout, memory, signal, error
 #include <stdlib.h>
 #include <string.h>
 int main() {
