@@ -30,6 +30,7 @@ def build(work: Work) -> None:
                 "benchmark": name,
                 "tasks": about["tasks"],
                 "of": about["of"],
+                "prompt": about["prompt"],
             }
             gap = NO_SCORER.get(about["benchmark"].removeprefix(benchmarks.MINIBENCH))
             if gap is not None:
