@@ -47,6 +47,16 @@ def _section(*names: str) -> Config:
     return config
 
 
+def _teacher(*more: str) -> Config:
+    def config(profile: Profile) -> dict[str, Any]:
+        found = _section("teacher", *more)(profile)
+        if os.environ.get("OPENAI_BASE_URL"):  # a server that runs somewhere else tomorrow is the same teacher
+            found["teacher"]["server"] = {"kind": "server", "base_url": None}
+        return found
+
+    return config
+
+
 def _decontaminate(_: Profile) -> dict[str, Any]:
     return {"benchmark_texts": benchmark_texts.identity()}
 
@@ -88,7 +98,7 @@ STAGES = (
         "the teacher turns seeds into problems and solutions",
         "data.oss_instruct:build",
         {"seeds": "seeds"},
-        _section("teacher"),
+        _teacher(),
     ),
     Stage(
         "clean",
@@ -109,7 +119,7 @@ STAGES = (
         "the second training set, evolved by the teacher",
         "data.evol_instruct:build",
         {"records": "decontaminate"},
-        _section("teacher", "evol_instruct"),
+        _teacher("evol_instruct"),
     ),
     Stage(
         "evol-decontaminate",

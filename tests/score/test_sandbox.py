@@ -541,7 +541,9 @@ def test_one_program_does_not_change_another(backend: str) -> None:
     bomb = "import os\nwhile True:\n try: os.fork()\n except OSError: pass"
     with ThreadPoolExecutor(2) as pool:
         hostile = pool.submit(python, backend, bomb, Limits(wall_seconds=2.0, cpu_seconds=60.0))
-        good = [pool.submit(python, backend, "import os; os.fork() and os.wait(); print('good')").result() for _ in range(5)]
+        good = [
+            pool.submit(python, backend, "import os; os.fork() and os.wait(); print('good')").result() for _ in range(5)
+        ]
         assert hostile.result().status == "timeout"
     assert [(one.status, one.stdout) for one in good] == [("ok", b"good\ngood\n")] * 5
 

@@ -69,7 +69,6 @@ def build(work: Work) -> None:
     work.counts["lists_applied"] = {item.name: len(item.texts) for item in lists if item.source is not None}
     work.counts["lists_missing"] = [item.name for item in lists if item.source is None]
     work.dropped.update(row["reason"] for row in dropped)
-    for name in work.counts["lists_missing"]:
-        work.notes.append(f"the list {name} is missing: put its file under MAGICODER_DATA to apply it")
-    if work.counts["lists_missing"]:
-        say(f"{work.out.name.removesuffix('.partial')}: lists missing: {', '.join(work.counts['lists_missing'])}")
+    if missing := ", ".join(work.counts["lists_missing"]):
+        work.notes.append(f"lists missing: {missing}: put their files under MAGICODER_DATA to apply them")
+        say(f"{work.out.name.removesuffix('.partial')}: {work.notes[-1]}")

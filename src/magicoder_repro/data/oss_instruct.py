@@ -76,9 +76,10 @@ class Failures:
             return settled
         if len(self._held) >= self._limit:
             reasons = Counter(str(held["dropped"]) for held in self._held)
+            last = str(row.get("reply", "")).strip()[:200]
             raise UsageError(
-                f"teacher: {self._limit} replies in a row cannot be used ({_listed(reasons)}): "
-                "mend teacher.model, or set teacher.grammar for a weak local teacher"
+                f"teacher: {self._limit} replies in a row cannot be used ({_listed(reasons)}; the last one: {last!r}): "
+                "mend teacher.model, or set teacher.grammar (true for a weak llama.cpp teacher, else false)"
             )
         return []
 
@@ -107,7 +108,7 @@ def _job(client: teacher.Client, question: teacher.Question | None) -> Callable[
 def _judge(reply: teacher.Reply) -> dict[str, Any]:
     """The record's new fields, or why it is dropped."""
     if reply.finish_reason != "stop":
-        return {"dropped": f"finish_reason {reply.finish_reason}"}
+        return {"dropped": f"finish_reason {reply.finish_reason}", "reply": reply.text}
     parsed = parse(reply.text)
     if parsed is None:
         return {"dropped": "reply without the two sections", "reply": reply.text}

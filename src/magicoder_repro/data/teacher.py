@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -23,6 +24,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from magicoder_repro.data import embedded_model, token_counts
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import EmbeddedTeacher, Teacher
+from magicoder_repro.progress import say
 
 _START_SECONDS = 120.0
 _REPLY_SECONDS = 600.0
@@ -49,7 +51,7 @@ CODE_GRAMMAR = r'root ::= "```" language "\n" code "\n```"' + _CODE
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for one request. `finish_reason` is "refused" when the server declined this one request."""
+    """What came back for one request. `finish_reason` is "refused" when the server declined this one; `text` then says why."""
 
     text: str
     finish_reason: str
@@ -94,24 +96,11 @@ class Client:
                 f"teacher: {self._url} gave no answer in {_REPLY_SECONDS:.0f} s: is it overloaded?"
             ) from None
         except openai.APIConnectionError:
-            raise UsageError(
-                f"teacher: {self._url} refuses connections: start the server or mend teacher.server.base_url"
-            ) from None
-        except openai.AuthenticationError:
-            raise UsageError(f"teacher: {self._url} answers 401: set OPENAI_API_KEY to a key it accepts") from None
-        except openai.PermissionDeniedError:
-            raise UsageError(f"teacher: {self._url} answers 403: the key may not use {self._config.model!r}") from None
-        except openai.NotFoundError:
-            raise UsageError(
-                f"teacher: {self._url} answers 404: mend teacher.server.base_url (it usually ends in /v1) "
-                f"or teacher.model ({self._config.model!r})"
-            ) from None
-        except openai.BadRequestError:
-            return Reply("", "refused", None, 0, 0)
+            raise UsageError(_no_connection(self._url)) from None
+        except openai.BadRequestError as error:
+            return Reply(" ".join(error.message.split()), "refused", None, 0, 0)
         except openai.APIStatusError as error:
-            raise UsageError(
-                f"teacher: {self._url} answers {error.status_code}: {' '.join(error.message.split())}"
-            ) from None
+            raise UsageError(_refusal(self._url, self._config.model, error.status_code, error.message)) from None
         finally:
             self._free.put(client)
 
@@ -158,10 +147,19 @@ class Client:
             try:
                 with urllib.request.urlopen(request, timeout=_REPLY_SECONDS) as reply:
                     return len(json.load(reply)["tokens"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except urllib.error.HTTPError as error:
+                if error.code in (404, 405, 501):  # a server, but not llama.cpp's
+                    raise UsageError(
+                        f"teacher: {url} answers {error.code}: mend teacher.server.base_url (it usually ends in /v1), "
+                        "or set teacher.tokenizer to the name of an OpenAI model"
+                    ) from None
+                raise UsageError(_refusal(url, self._config.model, error.code, error.reason)) from None
+            except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
-                    f"teacher: {url} counts no tokens ({error}): set teacher.tokenizer to a model's name"
+                    f"teacher: {url} counts no tokens ({error}): set teacher.tokenizer to the name of an OpenAI model"
                 ) from None
+            except OSError:
+                raise UsageError(_no_connection(url)) from None
 
         return count
 
@@ -182,6 +180,20 @@ class Client:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _no_connection(url: str) -> str:
+    return f"teacher: {url} refuses connections: start the server or mend teacher.server.base_url (or OPENAI_BASE_URL)"
+
+
+def _refusal(url: str, model: str, status: int, message: str) -> str:
+    """The line for a status that every request would get."""
+    mends = {
+        401: "set OPENAI_API_KEY to a key it accepts",
+        403: f"the key may not use {model!r}",
+        404: f"mend teacher.server.base_url (it usually ends in /v1) or teacher.model ({model!r})",
+    }
+    return f"teacher: {url} answers {status}: {mends.get(status) or ' '.join(message.split())}"
+
+
 @contextmanager
 def connect(config: Teacher) -> Iterator[Client]:
     """The teacher of the profile; an embedded one is started here and stopped on the way out, whatever happens."""
@@ -194,6 +206,8 @@ def connect(config: Teacher) -> Iterator[Client]:
             yield Client(config, urls, key="embedded")
         else:
             url = os.environ.get("OPENAI_BASE_URL") or config.server.base_url
+            if url is not None:
+                say(f"teacher: {config.model} at {url}")
             key = os.environ.get("OPENAI_API_KEY")
             if key is None and url is not None:
                 key = "none"  # local servers ask for no key, the client insists on one

@@ -102,7 +102,7 @@ def print_table(folder: Path, quiet: bool) -> None:
         console = Console()
         console.print(table) if console.is_terminal else Console(width=150).print(table)
         for gap in report["gaps"]:
-            print(f"not scored: {gap}")
+            print(f"skipped: {gap}")
     say(f"report: {folder / 'report.html'}")
     out = [row for row in rows if row.verdict == "OUT OF TOLERANCE"]
     if out:
@@ -118,13 +118,9 @@ def print_table(folder: Path, quiet: bool) -> None:
 def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return (
-        f"{value:.0f}"
-        if value == int(value) and abs(value) >= 1
-        else f"{value:.3f}"
-        if abs(value) < 1
-        else f"{value:.1f}"
-    )
+    if value == int(value):
+        return f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
 
 
 def _gaps(score: Path, manifests: dict[str, Any]) -> list[str]:
