@@ -7,7 +7,7 @@
 PROFILE ?= smoke
 PYTHON  ?= python3.11
 
-READY     := .envs/core/.ready
+READY     := .envs/core/.ready .envs/evalplus-0.2.0/.ready
 BIN       := .envs/core/bin
 MAGICODER := $(BIN)/magicoder
 export PYTHON
@@ -53,14 +53,16 @@ lint: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-check: $(READY)
+check: $(READY) .envs/evalplus-0.3.1/.ready
 	@$(BIN)/python -m pytest
-lock: $(READY) ## resolve docker/core/*.in into requirements.lock again
-	@cd docker/core && ../../$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links --python-version 3.11 --python-platform x86_64-unknown-linux-gnu \
-		--override overrides.txt requirements.in embedded.in test.in torch.txt -o requirements.lock
+LOCK := .envs/core/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	--no-emit-find-links --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
+lock: $(READY) ## resolve docker/*/*.in into requirements.lock again (UPGRADE=--upgrade for newer versions)
+	@for folder in docker/*/; do echo $$folder; $(LOCK) $(UPGRADE) --override $${folder}overrides.txt \
+		$$(ls $${folder}*.in $${folder}torch.txt 2>/dev/null) -o $${folder}requirements.lock; done
 distclean: ## remove every run and every environment
 	rm -rf runs .envs
 
-.envs/%/.ready: docker/%/requirements.lock docker/%/torch.txt docker/uv.txt docker/install.sh pyproject.toml
+.SECONDEXPANSION:
+.envs/%/.ready: $$(wildcard docker/$$*/*) docker/uv.txt docker/install.sh pyproject.toml
 	@sh docker/install.sh $* .envs/$*

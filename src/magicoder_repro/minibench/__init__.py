@@ -7,7 +7,7 @@ machinery works, and is not comparable to a score on any benchmark.
 from __future__ import annotations
 
 import json
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 NAMES = (
@@ -23,9 +23,13 @@ NAMES = (
 )
 
 
-def load(name: str) -> list[dict[str, Any]]:
-    """The tasks of one set, named as in `NAMES`; the records have the keys of the real benchmark's file."""
+def path(name: str) -> Path:
+    """The file of one set, named as in `NAMES`; its records have the keys of the real benchmark's file."""
     if name not in NAMES:
         raise ValueError(f"no minibench {name!r}: one of {', '.join(NAMES)}")
-    text = resources.files(__name__).joinpath(f"{name}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
+    return Path(__file__).parent / f"{name}.jsonl"
+
+
+def load(name: str) -> list[dict[str, Any]]:
+    """The tasks of one set."""
+    return [json.loads(line) for line in path(name).read_text(encoding="utf-8").split("\n") if line]

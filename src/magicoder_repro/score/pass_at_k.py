@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:
@@ -17,3 +18,19 @@ def percent(tasks: Iterable[tuple[int, int]], k: int = 1) -> float:
     """The mean of pass@k over tasks, each (samples, passed), in percent."""
     scores = [pass_at_k(samples, passed, k) for samples, passed in tasks]
     return 100.0 * sum(scores) / len(scores)
+
+
+def metrics(tasks: Mapping[str, Sequence[Mapping[str, Any]]], ks: Sequence[int] = (1, 10, 100)) -> dict[str, float]:
+    """`pass@k` and `pass@k+` (where there are plus tests) of judged samples by task; only the k that every task has samples for."""
+    fields = {"": "passed", "+": "passed_plus"}
+    if any(row["passed_plus"] is None for rows in tasks.values() for row in rows):
+        del fields["+"]
+    fewest = min(len(rows) for rows in tasks.values())
+    return {
+        f"pass@{k}{mark}": round(
+            percent(((len(rows), sum(row[name] for row in rows)) for rows in tasks.values()), k), 4
+        )
+        for k in ks
+        if k <= fewest
+        for mark, name in fields.items()
+    }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from magicoder_repro import benchmarks, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
-from magicoder_repro.score import humaneval, sandbox
+from magicoder_repro.score import evalplus, sandbox
 
 NO_SCORER = {
     "multipl-e": "no scorer yet: the six languages' toolchains come with their own environments",
@@ -20,7 +20,8 @@ NO_SCORER = {
 def build(work: Work) -> None:
     """`generate-*` folders -> `MODEL/BENCHMARK.json` each, and `summary.jsonl` with one row a result or a gap."""
     config = Scoring.model_validate(work.config["scoring"])
-    say(f"score: model-written code runs in the sandbox, back end {sandbox.detect()}")
+    backend = sandbox.detect() if config.sandbox == "auto" else config.sandbox
+    say(f"score: model-written code runs in the sandbox, back end {backend}")
     summary: list[records.Record] = []
     for model, folder in work.inputs.items():
         protocol = records.read_json(folder / "benchmarks.json")
@@ -38,9 +39,8 @@ def build(work: Work) -> None:
                 continue
             result_path = work.private / model / f"{name}.json"
             if not result_path.is_file():
-                records.write_json(
-                    result_path, _result(name, about, folder / f"{name}.jsonl", config, f"score {model}")
-                )
+                samples = list(records.read_jsonl(folder / f"{name}.jsonl", ("task_id",)))
+                records.write_json(result_path, _result(about, samples, config, f"score {model} {name}"))
             result = records.read_json(result_path)
             records.write_json(work.out / model / f"{name}.json", result)
             summary.append({**row, "metrics": result["metrics"], "gap": None})
@@ -48,20 +48,16 @@ def build(work: Work) -> None:
     work.counts.update(
         results=sum(row["gap"] is None for row in summary),
         gaps=sum(row["gap"] is not None for row in summary),
+        sandbox=backend,
     )
-    work.notes.append(f"sandbox back end: {sandbox.detect()}")
 
 
-def _result(name: str, about: dict[str, Any], samples: Path, config: Scoring, label: str) -> dict[str, Any]:
+def _result(about: dict[str, Any], samples: list[records.Record], config: Scoring, label: str) -> dict[str, Any]:
     dataset = benchmarks.load(about["benchmark"], language=about["language"])
-    found = humaneval.score(dataset, list(records.read_jsonl(samples, ("task_id",))), config, f"{label} {name}")
+    chosen = replace(dataset, tasks=dataset.tasks[: about["tasks"]])
+    sanitized = about["benchmark"].endswith("mbpp")  # as in the paper
+    found = evalplus.score(about["benchmark"], chosen, samples, config, "paper", label, sanitized)
     for task in found["tasks"]:
         for sample in task["samples"]:
             del sample["seconds"]  # the clock would make two equal runs differ
-    return {
-        "benchmark": name,
-        "protocol": "paper",
-        **found,
-        "decoding": about["decoding"],
-        "prompt": about["prompt"],
-    }
+    return {**found, "decoding": about["decoding"], "prompt": about["prompt"]}

@@ -1,12 +1,20 @@
-"""A value that hostile code returned, as inert data.
+"""Values that hostile code returned, as inert data.
 
-Inside the sandbox `runner.py` turns a return value into JSON; here the JSON becomes built-in types again. Nothing of the
-candidate's own classes survives: an object whose `__eq__` is always true arrives as an `Opaque`, which equals nothing.
+Inside the sandbox `runner.py` writes a return value as marshal, or tagged when it is of another type. Python's own reader may
+crash on hostile bytes, so the bytes are read here. Nothing of the candidate's own classes survives: an object whose `__eq__` is
+always true arrives as an `Opaque`, which equals nothing.
 """
 
 from __future__ import annotations
 
+import re
+import struct
+from collections.abc import Callable
 from typing import Any
+
+_NESTING = 120
+_NUMBER = re.compile(r"-?\d{1,2000}(/\d{1,2000})?")
+_DECIMAL = re.compile(r"-?(\d{1,2000}(\.\d{0,2000})?(E[+-]\d{1,4})?|NaN|Infinity)")
 
 
 class Opaque:
@@ -24,33 +32,104 @@ class Opaque:
         return f"<{self.type_name}>"
 
 
-def decode(value: Any) -> Any:
-    """The JSON form that `runner.py` writes -> built-in types. Anything malformed is an `Opaque`."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
-        try:
-            return _decode_tagged(value[0], value[1])
-        except (TypeError, ValueError, OverflowError, KeyError, RecursionError):
-            pass
-    return Opaque("malformed")
+class _Malformed(ValueError):
+    pass
 
 
-def _decode_tagged(tag: str, content: Any) -> Any:
-    if tag == "int":
-        return int(content, 16)
-    if tag == "float":
-        return float.fromhex(content)
-    if tag == "complex":
-        return complex(float.fromhex(content[0]), float.fromhex(content[1]))
-    if tag == "bytes":
-        return bytes.fromhex(content)
-    if tag == "list":
-        return [decode(item) for item in content]
-    if tag == "tuple":
-        return tuple(decode(item) for item in content)
-    if tag == "set":
-        return {decode(item) for item in content}
+def load(content: bytes) -> Any:
+    """One value in marshal's version 2, of plain types only; anything else is an `Opaque`."""
+    try:
+        value, end = _read(content, 0, 0)
+        if end != len(content):
+            raise _Malformed
+    except (ValueError, TypeError, IndexError, OverflowError, struct.error):
+        return Opaque("malformed")
+    return value
+
+
+def untag(value: Any) -> Any:
+    """The (tag, content) form of `runner.tagged` -> the value it stands for; anything malformed is an `Opaque`."""
+    try:
+        return _untag(value)
+    except Exception:
+        return Opaque("malformed")
+
+
+def _read(data: bytes, at: int, depth: int) -> tuple[Any, int]:
+    """The value that begins at `at`, and where it ends."""
+    if depth > _NESTING:
+        raise _Malformed
+    kind, at = data[at : at + 1], at + 1
+    if kind in _SINGLE:
+        return _SINGLE[kind], at
+    if kind == b"i":
+        return struct.unpack_from("<i", data, at)[0], at + 4
+    if kind == b"g":
+        return struct.unpack_from("<d", data, at)[0], at + 8
+    if kind == b"y":
+        return complex(*struct.unpack_from("<dd", data, at)), at + 16
+    if kind == b"l":
+        count = struct.unpack_from("<i", data, at)[0]
+        end = at + 4 + 2 * abs(count)
+        digits = struct.unpack_from(f"<{abs(count)}H", data, at + 4)
+        if not digits or max(digits) >= 1 << 15:
+            raise _Malformed
+        number = int("".join(f"{digit:015b}" for digit in reversed(digits)), 2)
+        return (-number if count < 0 else number), end
+    if kind in (b"u", b"s"):
+        length = struct.unpack_from("<i", data, at)[0]
+        content = data[at + 4 : at + 4 + length]
+        if length < 0 or len(content) != length:
+            raise _Malformed
+        return (content if kind == b"s" else content.decode("utf-8", "surrogatepass")), at + 4 + length
+    if kind == b"{":
+        found: dict[Any, Any] = {}
+        while data[at : at + 1] != b"0":
+            key, at = _read(data, at, depth + 1)
+            found[key], at = _read(data, at, depth + 1)
+        return found, at + 1
+    if kind in _GROUPS:
+        length, at = struct.unpack_from("<i", data, at)[0], at + 4
+        if not 0 <= length <= len(data) - at:
+            raise _Malformed
+        items = []
+        for _ in range(length):
+            item, at = _read(data, at, depth + 1)
+            items.append(item)
+        return _GROUPS[kind](items), at
+    raise _Malformed
+
+
+_SINGLE = {b"N": None, b"T": True, b"F": False}
+_GROUPS: dict[bytes, Callable[[list[Any]], Any]] = {b"(": tuple, b"[": list, b"<": set, b">": frozenset}
+
+
+def _untag(value: Any) -> Any:
+    tag, content = value
+    if tag == "plain":
+        return content if isinstance(content, str | int | float | complex | bytes | None) else Opaque("malformed")
+    if tag in ("list", "tuple", "set", "frozenset", "iterator"):
+        items = [_untag(item) for item in content]
+        make = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "iterator": iter}[tag]
+        return make(items)  # type: ignore[operator]
     if tag == "dict":
-        return {decode(key): decode(item) for key, item in content}
-    return Opaque(str(content))
+        return {_untag(key): _untag(item) for key, item in content}
+    if tag == "range":
+        return range(*content)
+    if tag == "Fraction" and _NUMBER.fullmatch(content):
+        from fractions import Fraction
+
+        return Fraction(content)
+    if tag == "Decimal" and _DECIMAL.fullmatch(content):
+        from decimal import Decimal
+
+        return Decimal(content)
+    if tag == "numpy":
+        import numpy
+
+        name, shape, items = content
+        kind = numpy.dtype(name)
+        if kind.kind not in "biufcSU" or kind.itemsize > 1 << 16:
+            return Opaque("malformed")
+        return numpy.array(items, kind).reshape(shape)[()]
+    return Opaque(str(content)[:80])

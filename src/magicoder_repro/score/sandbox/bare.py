@@ -23,9 +23,11 @@ def run(program: Program) -> Outcome:
         limits = [prlimit, *view.limit_options(program.limits), "--"] if prlimit else []
         job = supervise.Job(
             backend="none",
-            argv=[*limits, *program.argv],
-            stdin=view.memory_file(stack, program.stdin),
-            environment=view.environment() | {"HOME": str(folder), "TMPDIR": str(folder)},
-            folder=folder,
+            start=lambda: supervise.Command(
+                argv=[*limits, *program.argv],
+                stdin=view.memory_file(stack, program.stdin),
+                environment=view.environment() | {"HOME": str(folder), "TMPDIR": str(folder)},
+                folder=folder,
+            ),
         )
         return supervise.watch(job, program.limits)

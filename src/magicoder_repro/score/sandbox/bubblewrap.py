@@ -30,10 +30,12 @@ def run(program: Program) -> Outcome:
 
         job = supervise.Job(
             backend="bubblewrap",
-            argv=command(program, view.own_uid(), told, put),
-            stdin=view.memory_file(stack, program.stdin),
-            environment=view.environment(),
-            passed=passed,
+            start=lambda: supervise.Command(
+                argv=command(program, view.own_uid(), told, put),
+                stdin=view.memory_file(stack, program.stdin),
+                environment=view.environment(),
+                passed=passed,
+            ),
             report=report,
             started=lambda text: "exit-code" in _told(text),
             init=lambda _, text: _told(text).get("child-pid"),
@@ -43,47 +45,17 @@ def run(program: Program) -> Outcome:
 
 def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]) -> list[str]:
     """The command line; `put` turns content into a descriptor that bwrap reads."""
-    bwrap, prlimit, setpriv = (view.tool(name) for name in ("bwrap", "prlimit", "setpriv"))
-    if not (bwrap and prlimit and setpriv):
-        raise UsageError("sandbox: bwrap, prlimit or setpriv is missing: install bubblewrap and util-linux")
-    words = [
-        bwrap,
-        "--unshare-pid",
-        "--unshare-net",
-        "--unshare-ipc",
-        "--unshare-uts",
-        "--unshare-cgroup-try",
-    ]
-    words += ["--hostname", "box", "--die-with-parent", "--json-status-fd", str(report), "--cap-drop", "ALL"]
+    prlimit, setpriv = view.tool("prlimit"), view.tool("setpriv")
+    if not (prlimit and setpriv):
+        raise UsageError("sandbox: prlimit or setpriv is missing: install util-linux")
     if view.privileged():
-        words += [
-            "--cap-add",
-            "CAP_SETUID",
-            "--cap-add",
-            "CAP_SETGID",
-            "--cap-add",
-            "CAP_SETPCAP",
-        ]  # for setpriv
+        rights = _capabilities("SETUID", "SETGID", "SETPCAP")  # for setpriv
         become = ["--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
     else:
-        words += ["--unshare-user", "--uid", str(uid), "--gid", str(uid)]
-        words += ["--disable-userns"] if _knows("--disable-userns") else []
+        rights = ["--disable-userns"] if _knows("--disable-userns") else []
         become = []
-    bound = {path: view.place(path) for path in view.binds(program)}
-    accounts = view.accounts(uid)
-    words += ["--perms", "0777", "--size", str(program.limits.scratch_mb << 20), "--tmpfs", view.BOX]
-    words += ["--perms", "1777", "--dir", view.SCRATCH]
-    for folder in view.folders([*bound.values(), *accounts, *view.LINKS]):  # bwrap itself would make them 0700
-        words += ["--perms", "0755", "--dir", folder]
-    for path, target in bound.items():
-        words += ["--ro-bind", path, target]
-    for path, target in view.links().items():
-        words += ["--symlink", target, path]
-    for name in view.DEVICES:
-        words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
-    for path, content in accounts.items():
-        words += ["--perms", "0444", "--file", str(put(content)), path]
-    words += ["--proc", "/proc"]
+    words = [*_namespaces(uid), "--json-status-fd", str(report), *rights]
+    words += _root(program, view.accounts(uid), put)
     inner = sorted({str(parent) for name in program.files for parent in PurePosixPath(name).parents} - {"."})
     for folder in inner:
         words += ["--perms", "0777", "--dir", f"{view.BOX}/{folder}"]
@@ -96,6 +68,46 @@ def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]
     words += [prlimit, *view.limit_options(program.limits), "--"]
     words += [setpriv, *become, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
     return [*words, *program.argv]
+
+
+def outer_command(program: Program, files: dict[str, bytes], put: Callable[[bytes], int]) -> list[str]:
+    """The command line of a program that makes sandboxes itself (`zygote.py`): pid 1, with the privileges for that."""
+    uid = view.own_uid()
+    words = [*_namespaces(uid), "--as-pid-1"]
+    words += _capabilities("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP") if view.privileged() else ["--cap-add", "ALL"]
+    words += _root(program, {**view.accounts(uid), **files}, put)
+    return [*words, "--remount-ro", "/", "--chdir", view.BOX, "--", *program.argv]
+
+
+def _namespaces(uid: int) -> list[str]:
+    bwrap = view.tool("bwrap")
+    if not bwrap:
+        raise UsageError("sandbox: bwrap is missing: install bubblewrap")
+    words = [bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    words += ["--hostname", "box", "--die-with-parent", "--cap-drop", "ALL"]
+    return words if view.privileged() else [*words, "--unshare-user", "--uid", str(uid), "--gid", str(uid)]
+
+
+def _capabilities(*names: str) -> list[str]:
+    return [word for name in names for word in ("--cap-add", f"CAP_{name}")]
+
+
+def _root(program: Program, files: dict[str, bytes], put: Callable[[bytes], int]) -> list[str]:
+    """What is mounted where; `files` at absolute paths, read-only."""
+    bound = {path: view.place(path) for path in view.binds(program)}
+    words = ["--perms", "0777", "--size", str(program.limits.scratch_mb << 20), "--tmpfs", view.BOX]
+    words += ["--perms", "1777", "--dir", view.SCRATCH]
+    for folder in view.folders([*bound.values(), *files, *view.LINKS]):  # bwrap itself would make them 0700
+        words += ["--perms", "0755", "--dir", folder]
+    for path, target in bound.items():
+        words += ["--ro-bind", path, target]
+    for path, target in view.links().items():
+        words += ["--symlink", target, path]
+    for name in view.DEVICES:
+        words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for path, content in files.items():
+        words += ["--perms", "0444", "--file", str(put(content)), path]
+    return [*words, "--proc", "/proc"]
 
 
 @functools.cache

@@ -48,11 +48,15 @@ def run(program: Program) -> Outcome:
     with contextlib.ExitStack() as stack:
         job = supervise.Job(
             backend="container",
-            argv=command(found, image, name, program),
-            stdin=view.memory_file(stack, archive(program)),
-            environment={
-                key: os.environ[key] for key in ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST") if key in os.environ
-            },
+            start=lambda: supervise.Command(
+                argv=command(found, image, name, program),
+                stdin=view.memory_file(stack, archive(program)),
+                environment={
+                    key: os.environ[key]
+                    for key in ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST")
+                    if key in os.environ
+                },
+            ),
             stop=functools.partial(_stop, found, name),
         )
         return supervise.watch(job, program.limits)

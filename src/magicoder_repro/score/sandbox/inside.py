@@ -21,6 +21,7 @@ from typing import Any
 _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
 _DETACH = 2
 _AT_RECURSIVE, _AT_FDCWD = 0x8000, -100
+_CAPSET, _CAPABILITY_VERSION = {"x86_64": 126, "aarch64": 91}, 0x20080522
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR, _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 442, 444, 445, 446
 _CAPBSET_DROP, _NO_NEW_PRIVS, _CAP_AMBIENT, _SET_SECCOMP = 24, 38, 47, 22
@@ -36,35 +37,33 @@ _RIGHTS_BY_ABI = {
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _check(result: int, what: str) -> None:
+def check(result: int, what: str) -> None:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
-def _mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     words = [word.encode() if word is not None else None for word in (source, target, kind)]
-    _check(_libc.mount(*words, ctypes.c_ulong(flags), options.encode()), f"mount {target}")
+    check(_libc.mount(*words, ctypes.c_ulong(flags), options.encode()), f"mount {target}")
 
 
 def _bind(source: str, target: str, flags: int) -> None:
     """Shows `source` at `target`, submounts too, with the mount attributes `flags` on all of them."""
-    _mount(source, target, None, _BIND | _REC)
+    mount(source, target, None, _BIND | _REC)
     attributes = struct.pack("=QQQQ", flags, 0, 0, 0)
     result = _libc.syscall(_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, attributes, len(attributes))
-    _check(result, f"read-only {target}")
+    check(result, f"read-only {target}")
 
 
 def _build_root(config: Mapping[str, Any]) -> None:
     """A small tmpfs as the root: the runtime read-only, an own /proc, five devices, and the private folder."""
-    _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755,size=4m")
+    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755,size=4m")
     Path("/tmp/host").mkdir()
-    _check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b"/tmp", b"/tmp/host"), "pivot_root")
+    check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b"/tmp", b"/tmp/host"), "pivot_root")
     os.chdir("/")
     Path("/box").mkdir()
-    _mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
-    Path("/box/.tmp").mkdir()
-    Path("/box/.tmp").chmod(0o1777)
+    mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
     for folder in config["folders"]:
         Path(folder).mkdir(mode=0o755, exist_ok=True)
     for path, target in config["binds"].items():
@@ -81,17 +80,24 @@ def _build_root(config: Mapping[str, Any]) -> None:
     for path, content in config["accounts"].items():
         Path(path).write_bytes(content)
     Path("/proc").mkdir(exist_ok=True)
-    _mount("proc", "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC)
-    for name, content in config["files"].items():
+    mount("proc", "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC)
+    fill_box(config["files"])
+    check(_libc.umount2(b"/host", _DETACH), "umount")
+    Path("/host").rmdir()
+    mount("tmpfs", "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+    check(_libc.sethostname(b"box", 3), "sethostname")
+    os.chdir("/box")
+
+
+def fill_box(files: Mapping[str, bytes]) -> None:
+    """The files of a program, its to change, in its private folder."""
+    Path("/box/.tmp").mkdir()
+    Path("/box/.tmp").chmod(0o1777)
+    for name, content in files.items():
         file = Path("/box", name)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         file.chmod(0o777)
-    _check(_libc.umount2(b"/host", _DETACH), "umount")
-    Path("/host").rmdir()
-    _mount("tmpfs", "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
-    _check(_libc.sethostname(b"box", 3), "sethostname")
-    os.chdir("/box")
 
 
 def _landlock() -> None:
@@ -103,16 +109,16 @@ def _landlock() -> None:
     ruleset = struct.pack("=QQQ", every, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0)
     ruleset = ruleset[: 24 if abi >= 6 else 16 if abi >= 4 else 8]
     rules = _libc.syscall(_LANDLOCK_CREATE, ruleset, len(ruleset), 0)
-    _check(rules, "landlock")
+    check(rules, "landlock")
     for path, rights in (("/", _READ_RIGHTS), ("/box", every), ("/dev", _FILE_RIGHTS & every)):
         folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        _check(_libc.syscall(_LANDLOCK_ADD, rules, 1, struct.pack("=Qi", rights, folder), 0), f"landlock {path}")
+        check(_libc.syscall(_LANDLOCK_ADD, rules, 1, struct.pack("=Qi", rights, folder), 0), f"landlock {path}")
         os.close(folder)
-    _check(_libc.syscall(_LANDLOCK_RESTRICT, rules, 0), "landlock")
+    check(_libc.syscall(_LANDLOCK_RESTRICT, rules, 0), "landlock")
     os.close(rules)
 
 
-def _become_nobody(config: Mapping[str, Any]) -> None:
+def become_nobody(config: Mapping[str, Any]) -> None:
     """Drops every privilege for good, then filters the system calls."""
     for capability in range(64):
         if _libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0) < 0:
@@ -122,38 +128,25 @@ def _become_nobody(config: Mapping[str, Any]) -> None:
         os.setgroups([])
         os.setresgid(config["uid"], config["uid"], config["uid"])
         os.setresuid(config["uid"], config["uid"], config["uid"])
-    _check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    none = struct.pack("=6I", 0, 0, 0, 0, 0, 0)  # effective, permitted and inheritable, of both words
+    check(_libc.syscall(_CAPSET[platform.machine()], struct.pack("=Ii", _CAPABILITY_VERSION, 0), none), "capset")
+    check(_libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     _landlock()
     rules = config["rules"]
     if rules:
         buffer = ctypes.create_string_buffer(rules, len(rules))
         header = struct.pack("@HxxxxxxQ", len(rules) // 8, ctypes.addressof(buffer))
-        _check(_libc.prctl(_SET_SECCOMP, 2, header, 0, 0), "seccomp")
+        check(_libc.prctl(_SET_SECCOMP, 2, header, 0, 0), "seccomp")
 
 
-def main() -> None:
-    """Builds, forks, waits for the program; the namespace and all in it end with this process."""
-    config_descriptor, report = int(sys.argv[1]), int(sys.argv[2])
-    with os.fdopen(config_descriptor, "rb") as file:
-        config = marshal.load(file)
-    for number in (
-        signal.SIGINT,
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-    ):  # Python changes these, the program must not inherit it
+def default_signals() -> None:
+    """Undoes what Python changes: a program must not inherit it."""
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    os.umask(0)
-    _build_root(config)
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(report)
-            _become_nobody(config)
-            os.umask(0o022)
-            os.execv(config["argv"][0], config["argv"])
-        except BaseException as error:
-            os.write(2, f"sandbox: {error}\n".encode())
-        os._exit(126)
+
+
+def wait_for(child: int, report: int) -> None:
+    """Reaps orphans until the program has ended, tells how and ends: the namespace and all in it end with this process."""
     status = 0
     while True:
         with contextlib.suppress(InterruptedError):
@@ -164,6 +157,28 @@ def main() -> None:
     code = 128 - code if code < 0 else code
     os.write(report, f"exit {code}\n".encode())
     os._exit(code)
+
+
+def main() -> None:
+    """Builds, forks, waits for the program."""
+    config_descriptor, report = int(sys.argv[1]), int(sys.argv[2])
+    with os.fdopen(config_descriptor, "rb") as file:
+        config = marshal.load(file)
+    default_signals()
+    os.umask(0)
+    _build_root(config)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(report)
+            if not config["warm"]:
+                become_nobody(config)
+            os.umask(0o022)
+            os.execv(config["argv"][0], config["argv"])
+        except BaseException as error:
+            os.write(2, f"sandbox: {error}\n".encode())
+        os._exit(126)
+    wait_for(child, report)
 
 
 if __name__ == "__main__":

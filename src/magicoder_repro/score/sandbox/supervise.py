@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from magicoder_repro.score.sandbox import view
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Status
@@ -29,20 +30,76 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _MANY_THREADS = 16  # the sandbox's own processes, on top of the program's limit
 
 
+class Process(Protocol):
+    """What runs a job: the process whose end is the job's end. `code` is set by `reap`."""
+
+    pid: int
+    streams: tuple[int, int]  # read ends of its stdout and stderr
+    code: int | None
+
+    def kill(self) -> None:
+        """Kills it and what it started, as far as it can be reached from here."""
+
+    def reap(self) -> float:
+        """Takes note of its end, which has come. CPU seconds of it and of what it waited for."""
+
+    def close(self) -> None:
+        """Closes the streams."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """A command that a back end built. `report`: a pipe's read end, on which the back end says how it went."""
+    """What a back end built. `report`: a pipe's read end, on which the back end says how it went."""
 
     backend: str
-    argv: Sequence[str]
-    stdin: int
-    environment: Mapping[str, str]
-    passed: Sequence[int] = ()
+    start: Callable[[], Process]
     report: int | None = None
     started: Callable[[bytes], bool] = lambda report: True  # whether the report says that the program ran
     init: Callable[[int, bytes], int | None] = lambda pid, report: None  # the namespace's pid 1, seen from here
     stop: Callable[[], None] = lambda: None  # what must be done besides killing
-    folder: Path | None = None
+
+
+class Command:
+    """A process that is started here, in a session of its own: it has no terminal."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        stdin: int,
+        environment: Mapping[str, str],
+        passed: Sequence[int] = (),
+        folder: Path | None = None,
+    ) -> None:
+        self.code: int | None = None
+        self._process = subprocess.Popen(
+            view.first_to_die(argv),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            pass_fds=tuple(passed),
+            start_new_session=True,
+            cwd=folder or "/",
+        )
+        assert self._process.stdout and self._process.stderr
+        self.pid = self._process.pid
+        self.streams = (self._process.stdout.fileno(), self._process.stderr.fileno())
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def reap(self) -> float:
+        _, status, used = os.wait4(self.pid, 0)
+        self.code = self._process.returncode = os.waitstatus_to_exitcode(status)
+        return used.ru_utime + used.ru_stime
+
+    def close(self) -> None:
+        if self._process.returncode is None:
+            self._process.returncode = -signal.SIGKILL  # stuck in the kernel: leave it, rather than hang
+        for pipe in (self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            pipe.close()
 
 
 @dataclass
@@ -170,16 +227,7 @@ def watch(job: Job, limits: Limits) -> Outcome:
     _become_subreaper()
     begun = time.monotonic()
     try:
-        process = subprocess.Popen(
-            view.first_to_die(job.argv),
-            stdin=job.stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(job.environment),
-            pass_fds=tuple(job.passed),
-            start_new_session=True,  # no terminal
-            cwd=job.folder or "/",
-        )
+        process = job.start()
     except OSError as error:
         return Outcome("sandbox", None, b"", str(error).encode(), time.monotonic() - begun, 0.0, 0.0, job.backend)
     tree = _Tree()
@@ -188,14 +236,11 @@ def watch(job: Job, limits: Limits) -> Outcome:
     finally:
         _finish(job, process, tree)
         tree.close()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        process.close()
 
 
-def _follow(job: Job, limits: Limits, process: subprocess.Popen[bytes], tree: _Tree, begun: float) -> Outcome:
-    assert process.stdout and process.stderr
-    streams = [_Stream(pipe.fileno(), limits.output_bytes) for pipe in (process.stdout, process.stderr)]
+def _follow(job: Job, limits: Limits, process: Process, tree: _Tree, begun: float) -> Outcome:
+    streams = [_Stream(descriptor, limits.output_bytes) for descriptor in process.streams]
     report = _Stream(job.report, _REPORT_BYTES) if job.report is not None else None
     for stream in (*streams, *([report] if report else [])):
         os.set_blocking(stream.descriptor, False)
@@ -241,7 +286,7 @@ def _follow(job: Job, limits: Limits, process: subprocess.Popen[bytes], tree: _T
         report.pull()
     if reason is None and any(stream.flooded for stream in streams):
         reason = "output"
-    status, code = _verdict(job, limits, process.returncode, bytes(report.content) if report else b"", reason, cpu)
+    status, code = _verdict(job, limits, process.code, bytes(report.content) if report else b"", reason, cpu)
     stdout, stderr = (bytes(stream.content[: limits.output_bytes]) for stream in streams)
     return Outcome(status, code, stdout, stderr, wall, cpu, peak.memory_mb, job.backend)
 
@@ -277,25 +322,22 @@ def _exceeded(usage: _Usage | None, limits: Limits, peak: _Usage) -> Status | No
     return None
 
 
-def _finish(job: Job, process: subprocess.Popen[bytes], tree: _Tree) -> float:
+def _finish(job: Job, process: Process, tree: _Tree) -> float:
     """Kills and reaps what is left. CPU seconds of the tree, as far as the kernel tells. May be repeated."""
-    if process.returncode is not None:
+    if process.code is not None:
         return 0.0
     tree.kill()
     job.stop()
     handle = os.pidfd_open(process.pid)
     try:
         if tree.handle is None or not _wait(handle, 1.0):  # with pid 1 dead the outer process ends by itself
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
         if not _wait(handle, _GRACE_SECONDS):
-            process.returncode = -signal.SIGKILL  # stuck in the kernel: leave it, rather than hang
+            process.code = -signal.SIGKILL  # stuck in the kernel: leave it, rather than hang
             return 0.0
     finally:
         os.close(handle)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_utime + used.ru_stime + tree.reap()
+    return process.reap() + tree.reap()
 
 
 def _wait(handle: int, seconds: float) -> bool:

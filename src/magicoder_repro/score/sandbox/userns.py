@@ -9,6 +9,7 @@ import contextlib
 import marshal
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from magicoder_repro.errors import UsageError
@@ -27,10 +28,12 @@ def run(program: Program) -> Outcome:
         config = view.memory_file(stack, configuration(program, view.own_uid()))
         job = supervise.Job(
             backend="userns",
-            argv=command(config, told),
-            stdin=view.memory_file(stack, program.stdin),
-            environment=view.environment(),
-            passed=(config, told),
+            start=lambda: supervise.Command(
+                argv=command(config, told),
+                stdin=view.memory_file(stack, program.stdin),
+                environment=view.environment(),
+                passed=(config, told),
+            ),
             report=report,
             started=lambda text: text.startswith(b"exit "),
             init=supervise.first_child,
@@ -50,11 +53,11 @@ def command(config: int, report: int) -> list[str]:
     return [*words, "--", sys.executable, "-I", "-S", str(_INSIDE), str(config), str(report)]
 
 
-def configuration(program: Program, uid: int) -> bytes:
-    """What `inside.py` needs to know."""
+def configuration(program: Program, uid: int, warm: Mapping[str, bytes] | None = None) -> bytes:
+    """What `inside.py` needs to know. `warm`: files at absolute paths for a program that keeps its privileges."""
     bound = {path: view.place(path) for path in view.binds(program)}
-    accounts = view.accounts(uid)
-    box = f"size={program.limits.scratch_mb << 20},nr_inodes={view.INODES},mode=0777"
+    accounts = {**view.accounts(uid), **(warm or {})}
+    limits = [] if warm else [view.tool("prlimit"), *view.limit_options(program.limits), "--"]
     return marshal.dumps(
         {
             "uid": uid,
@@ -65,8 +68,9 @@ def configuration(program: Program, uid: int) -> bytes:
             "devices": view.DEVICES,
             "accounts": accounts,
             "files": {name: bytes(content) for name, content in program.files.items()},
-            "box_options": box,
+            "box_options": view.box_options(program.limits),
             "rules": seccomp.program(),
-            "argv": [view.tool("prlimit"), *view.limit_options(program.limits), "--", *program.argv],
+            "argv": [*limits, *program.argv],
+            "warm": warm is not None,
         }
     )

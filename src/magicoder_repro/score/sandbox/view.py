@@ -113,23 +113,35 @@ def own_uid() -> int:
     return random.SystemRandom().randrange(2**30, 2**31) if whole else random.SystemRandom().randrange(10_000, 60_000)
 
 
-def limit_options(limits: Limits) -> list[str]:
-    """The options of prlimit(1); RLIMIT_DATA and not RLIMIT_AS, since JVM and V8 reserve address space that they never use."""
+def resource_limits(limits: Limits) -> dict[str, tuple[int, int | None]]:
+    """Soft and hard limits (None: as it is) by prlimit(1)'s names.
+
+    RLIMIT_DATA and not RLIMIT_AS, since JVM and V8 reserve address space that they never use.
+    """
     cpu = math.ceil(limits.cpu_seconds) + 1  # a backstop: the supervisor counts the tree's seconds
-    return [
-        f"--cpu={cpu}:{cpu + 1}",
-        f"--data={limits.memory_mb << 20}",
-        f"--nproc={limits.processes}",
-        f"--nofile={limits.open_files}",
-        f"--fsize={limits.file_mb << 20}",
-        f"--stack={8 << 20}:",
-        "--core=0",
-        "--msgqueue=0",
-        "--memlock=65536",
-        "--sigpending=256",
-        "--nice=0",
-        "--rtprio=0",
-    ]
+    hard = {
+        "data": limits.memory_mb << 20,
+        "nproc": limits.processes,
+        "nofile": limits.open_files,
+        "fsize": limits.file_mb << 20,
+        "core": 0,
+        "msgqueue": 0,
+        "memlock": 65536,
+        "sigpending": 256,
+        "nice": 0,
+        "rtprio": 0,
+    }
+    return {"cpu": (cpu, cpu + 1), "stack": (8 << 20, None), **{name: (value, value) for name, value in hard.items()}}
+
+
+def limit_options(limits: Limits) -> list[str]:
+    """The options of prlimit(1)."""
+    return [f"--{name}={soft}:{'' if hard is None else hard}" for name, (soft, hard) in resource_limits(limits).items()]
+
+
+def box_options(limits: Limits) -> str:
+    """The mount options of the private folder."""
+    return f"size={limits.scratch_mb << 20},nr_inodes={INODES},mode=0777"
 
 
 def memory_file(stack: contextlib.ExitStack, content: bytes) -> int:

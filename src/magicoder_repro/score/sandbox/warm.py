@@ -1,0 +1,165 @@
+"""A warm interpreter in an outer sandbox: it forks a fresh sandbox for each program, without starting Python each time.
+
+The outer sandbox is a back end's own (no network, the read-only runtime); `zygote.py` runs in it and gives every program its own
+processes, private folder, IPC, uid, limits and system call filter, as the back end does. One program at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from magicoder_repro.errors import UsageError
+from magicoder_repro.score.sandbox import bubblewrap, seccomp, supervise, userns, view
+from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
+
+BACKENDS = ("bubblewrap", "userns")
+_START_SECONDS = 20.0
+_FOLDER = "/zygote"
+
+
+class Interpreter:
+    """`python` with `guest` (the source of a module with `main()` and `WARM`, names of modules to import) in a back end."""
+
+    def __init__(self, python: Path, guest: bytes, readonly: Sequence[Path], backend: str) -> None:
+        self.backend = backend
+        self._stack = contextlib.ExitStack()
+        own = ("zygote.py", "inside.py")  # they run there alone, without this package
+        files = {f"{_FOLDER}/{name}": Path(__file__).with_name(name).read_bytes() for name in own}
+        files[f"{_FOLDER}/guest.py"] = guest
+        with self._stack as stack:
+            self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            stack.callback(self._channel.close)
+            argv = (str(python), "-P", "-s", "-S", f"{_FOLDER}/zygote.py", str(theirs.fileno()))
+            with theirs, contextlib.ExitStack() as starting:
+                words, passed = _OUTER[backend](Program(argv, readonly=tuple(readonly)), files, starting)
+                self._process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=view.environment(),
+                    pass_fds=(*passed, theirs.fileno()),
+                    start_new_session=True,
+                )
+            stack.callback(self._end)
+            self._channel.settimeout(_START_SECONDS)
+            ready = b""
+            with contextlib.suppress(OSError):
+                ready = self._channel.recv(16)
+            if ready != b"ready":
+                self._process.kill()
+                told = self._process.stderr.read() if self._process.stderr else b""
+                raise UsageError(
+                    f"sandbox: no warm interpreter under {backend}: {told.decode(errors='replace').strip()}"
+                )
+            self._pid = _innermost(self._process.pid)
+            self._stack = stack.pop_all()
+
+    def run(self, files: Mapping[str, bytes], limits: Limits) -> Outcome:
+        """Calls the guest's `main` in a fresh sandbox whose private folder holds `files`."""
+        uid = view.own_uid()
+        config = marshal.dumps(
+            {
+                "uid": uid,
+                "become": view.privileged(),
+                "files": dict(files),
+                "box_options": view.box_options(limits),
+                "rules": seccomp.program(),
+                "limits": view.resource_limits(limits),
+            }
+        )
+        report, told = os.pipe()
+        try:
+            job = supervise.Job(
+                backend=self.backend,
+                start=lambda: _Guest(self._channel, self._pid, config, told),
+                report=report,
+                started=lambda text: b"exit " in text,
+                init=lambda pid, text: supervise.first_child(pid) if text.startswith(b"up") else None,
+            )
+            return supervise.watch(job, limits)
+        finally:
+            os.close(report)
+
+    def close(self) -> None:
+        """Ends the interpreter and everything in it."""
+        self._stack.close()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr:
+            self._process.stderr.close()
+
+
+class _Guest:
+    """One program of a warm interpreter, as `supervise` sees it."""
+
+    def __init__(self, channel: socket.socket, zygote_pid: int, config: bytes, told: int) -> None:
+        self.code: int | None = None
+        self._channel = channel
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, told)
+            out, out_end = os.pipe()
+            err, err_end = os.pipe()
+            for descriptor in (out_end, err_end):
+                stack.callback(os.close, descriptor)
+            self.streams = (out, err)
+            socket.send_fds(channel, [b"run"], [view.memory_file(stack, config), told, out_end, err_end])
+        pid = None
+        while pid is None:  # the zygote forks at once
+            pid = supervise.first_child(zygote_pid)
+            if pid is None and not Path(f"/proc/{zygote_pid}").exists():
+                self.close()
+                raise OSError("the warm interpreter is gone")
+        self.pid = pid
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, 9)
+
+    def reap(self) -> float:
+        self._channel.send(b"reap")
+        code, seconds = marshal.loads(self._channel.recv(64))
+        self.code = int(code)
+        return float(seconds)
+
+    def close(self) -> None:
+        for descriptor in self.streams:
+            os.close(descriptor)
+
+
+def _innermost(pid: int) -> int:
+    """The last process of a chain of only children."""
+    while (child := supervise.first_child(pid)) is not None:
+        pid = child
+    return pid
+
+
+def _bubblewrap(program: Program, files: dict[str, bytes], stack: contextlib.ExitStack) -> tuple[list[str], list[int]]:
+    passed: list[int] = []
+
+    def put(content: bytes) -> int:
+        passed.append(view.memory_file(stack, content))
+        return passed[-1]
+
+    return bubblewrap.outer_command(program, files, put), passed
+
+
+def _userns(program: Program, files: dict[str, bytes], stack: contextlib.ExitStack) -> tuple[list[str], list[int]]:
+    config = view.memory_file(stack, userns.configuration(program, view.own_uid(), files))
+    told = os.open(os.devnull, os.O_WRONLY)
+    stack.callback(os.close, told)
+    return userns.command(config, told), [config, told]
+
+
+_OUTER: dict[str, Callable[[Program, dict[str, bytes], contextlib.ExitStack], tuple[list[str], list[int]]]] = {
+    "bubblewrap": _bubblewrap,
+    "userns": _userns,
+}

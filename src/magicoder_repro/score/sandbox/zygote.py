@@ -1,0 +1,125 @@
+"""Runs in an outer sandbox: `python -P -s -S zygote.py SOCKET` keeps an interpreter warm and forks a fresh sandbox for each program.
+
+The outer sandbox has no network and shows the read-only runtime; here each program gets what must be its own: processes, private
+folder, IPC, limits, and no privileges. It stands alone beside `inside.py` (the same steps without a warm interpreter) and
+`guest.py`, the module whose `main` is the program. Nothing secret ever enters this process: a program may read its own copy of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import marshal
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import guest  # type: ignore[import-not-found]
+import inside  # type: ignore[import-not-found]
+
+sys.path.pop(0)
+_NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x20000000  # mounts, IPC, processes
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _PRIVATE, _REC = 1, 2, 4, 8, 1 << 18, 16384
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def serve(channel: socket.socket) -> None:
+    """One program at a time: descriptors come in, of its configuration, report and output; (code, CPU seconds) goes out."""
+    channel.send(b"ready")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, 64, 4)
+        if not message:
+            return
+        child = os.fork()
+        if child == 0:
+            try:
+                channel.close()
+                _contain(*descriptors)
+            finally:
+                os._exit(125)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        channel.recv(16)  # until then the dead child stays, and its number with it
+        _, status, used = os.wait4(child, 0)
+        code = os.waitstatus_to_exitcode(status)
+        channel.send(marshal.dumps((code, used.ru_utime + used.ru_stime)))
+
+
+def _contain(config_descriptor: int, report: int, stdout: int, stderr: int) -> None:
+    """In the child: fresh namespaces, in which the grandchild is pid 1."""
+    with os.fdopen(config_descriptor, "rb") as file:
+        config = marshal.load(file)
+    os.setsid()
+    for descriptor, target in ((stdout, 1), (stderr, 2)):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    inside.check(_libc.unshare(_NEW_NAMESPACES), "unshare")
+    init = os.fork()
+    if init == 0:
+        try:
+            _init(config, report)
+        finally:
+            os._exit(125)
+    os.close(report)
+    os.close(1)
+    os.close(2)
+    _, status = os.waitpid(init, 0)
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(128 - code if code < 0 else code)
+
+
+def _init(config: Mapping[str, Any], report: int) -> None:
+    """Pid 1: the private folder and /proc, then the program, then its end."""
+    os.umask(0)
+    inside.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE | _REC), None), "mount /")
+    inside.mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
+    inside.fill_box(config["files"])
+    inside.mount("proc", "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC)
+    os.chdir("/box")
+    os.write(report, b"up\n")
+    child = os.fork()
+    if child == 0:
+        code = 126
+        try:
+            os.close(report)
+            _limit(config["limits"])
+            inside.become_nobody(config)
+            os.umask(0o022)
+            guest.main()
+            code = 0
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.write(2, f"sandbox: {error!r}\n".encode())
+        os._exit(code)
+    os.close(1)
+    os.close(2)
+    inside.wait_for(child, report)
+
+
+def _limit(limits: Mapping[str, tuple[int, int | None]]) -> None:
+    for name, (soft, hard) in limits.items():
+        number = getattr(resource, f"RLIMIT_{name.upper()}")
+        resource.setrlimit(number, (soft, resource.getrlimit(number)[1] if hard is None else hard))
+
+
+def main() -> None:
+    """Imports what programs often import, once, then serves."""
+    inside.default_signals()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for name in guest.WARM:
+        __import__(name)
+    gc.collect()
+    gc.freeze()  # no child copies these pages to count references
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        serve(channel)
+
+
+if __name__ == "__main__":
+    main()
