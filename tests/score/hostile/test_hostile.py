@@ -1,5 +1,7 @@
 """Runs every program of `programs/` in the sandbox, two at a time, and checks what must be true whatever it does.
 
+The Python ones run twice: as a command, and in a sandbox that a warm interpreter forks, as the judges run programs.
+
 The head of a program names its kind and the ways in which it may end. A program that gets what it wants prints BREACH.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import re
 import secrets
 import shutil
@@ -26,6 +29,7 @@ from magicoder_repro.score import sandbox
 from magicoder_repro.score.sandbox import Limits, Outcome, Program
 
 PROGRAMS = sorted((Path(__file__).parent / "programs").iterdir())
+WARM_PROGRAMS = [path for path in PROGRAMS if path.suffix == ".py"]
 WALL_SECONDS = 2.0
 OVERTIME_SECONDS = 1.0
 MEMORY_SLACK_MB = 512  # what two cores can fill between two looks of a loaded supervisor
@@ -34,6 +38,15 @@ SMALL = Limits(
 )
 # compilers and virtual machines start slowly and need room; their programs get the same treatment
 LARGE = Limits(6.0, cpu_seconds=10.0, memory_mb=1024, scratch_mb=64, file_mb=32, output_bytes=200_000)
+
+
+GUEST = b"""
+WARM = ()
+
+def main():
+    with open("main.py") as file:
+        exec(compile(file.read(), "main.py", "exec"), {"__name__": "__main__"})
+"""
 
 
 @dataclass(frozen=True)
@@ -166,6 +179,21 @@ def attack(path: Path, world: World) -> Attack:
     return Attack(path, found.kind, found.ends, outcome, time.monotonic() - begun, language.limits)
 
 
+def warm_attack(path: Path, world: World, interpreters: queue.SimpleQueue[sandbox.warm.Interpreter]) -> Attack:
+    """The same in a sandbox that a warm interpreter forks.
+
+    There a program's threads are not waited for, and what a child shares with its parent counts twice as memory.
+    """
+    found = read(path)
+    interpreter = interpreters.get()
+    begun = time.monotonic()
+    try:
+        outcome = interpreter.run({"main.py": path.read_bytes(), "targets.json": world.targets}, SMALL)
+    finally:
+        interpreters.put(interpreter)
+    return Attack(path, found.kind, found.ends | {"ok", "error", "memory"}, outcome, time.monotonic() - begun)
+
+
 def children() -> set[str]:
     """Our children. Orphans of a sandbox become ours, so nothing that lives on can hide."""
     return {pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
@@ -180,9 +208,34 @@ def attacks(world: World) -> dict[Path, Attack]:
     return {one.path: one for one in done}
 
 
+@pytest.fixture(scope="module")
+def warm_attacks(world: World) -> dict[Path, Attack]:
+    backend = sandbox.detect()
+    if backend not in sandbox.warm.BACKENDS:
+        pytest.skip(f"the back end {backend} has no warm interpreters")
+    before = children()
+    interpreters: queue.SimpleQueue[sandbox.warm.Interpreter] = queue.SimpleQueue()
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            one = sandbox.warm.Interpreter(Path(sys.executable), GUEST, (), backend)
+            stack.callback(one.close)
+            interpreters.put(one)
+        done = list(pool.map(lambda path: warm_attack(path, world, interpreters), WARM_PROGRAMS))
+    assert children() == before, "something lives on"
+    return {one.path: one for one in done}
+
+
 @pytest.mark.parametrize("path", PROGRAMS, ids=[path.name for path in PROGRAMS])
 def test_attack(path: Path, attacks: dict[Path, Attack], world: World) -> None:
-    found = attacks[path]
+    check(attacks[path], world)
+
+
+@pytest.mark.parametrize("path", WARM_PROGRAMS, ids=[path.name for path in WARM_PROGRAMS])
+def test_attack_in_a_warm_interpreter(path: Path, warm_attacks: dict[Path, Attack], world: World) -> None:
+    check(warm_attacks[path], world)
+
+
+def check(found: Attack, world: World) -> None:
     if found.outcome is None:
         pytest.skip(found.reason)
     output = found.outcome.stdout + found.outcome.stderr
@@ -195,8 +248,8 @@ def test_attack(path: Path, attacks: dict[Path, Attack], world: World) -> None:
     assert len(found.outcome.stderr) <= found.limits.output_bytes
 
 
-def test_the_host_is_unchanged(attacks: dict[Path, Attack], world: World) -> None:
-    assert attacks
+def test_the_host_is_unchanged(attacks: dict[Path, Attack], warm_attacks: dict[Path, Attack], world: World) -> None:
+    assert attacks and warm_attacks
     assert world.unchanged()
     assert os.getpid() == json.loads(world.targets)["pid"]
     good = sandbox.run(Program((sys.executable, "-I", "main.py"), {"main.py": b"print('good')"}))

@@ -139,12 +139,6 @@ def become_nobody(config: Mapping[str, Any]) -> None:
         check(_libc.prctl(_SET_SECCOMP, 2, header, 0, 0), "seccomp")
 
 
-def default_signals() -> None:
-    """Undoes what Python changes: a program must not inherit it."""
-    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-
-
 def wait_for(child: int, report: int) -> None:
     """Reaps orphans until the program has ended, tells how and ends: the namespace and all in it end with this process."""
     status = 0
@@ -164,7 +158,12 @@ def main() -> None:
     config_descriptor, report = int(sys.argv[1]), int(sys.argv[2])
     with os.fdopen(config_descriptor, "rb") as file:
         config = marshal.load(file)
-    default_signals()
+    for number in (
+        signal.SIGINT,
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):  # Python changes these, the program must not inherit it
+        signal.signal(number, signal.SIG_DFL)
     os.umask(0)
     _build_root(config)
     child = os.fork()

@@ -33,6 +33,7 @@ class Interpreter:
         files = {f"{_FOLDER}/{name}": Path(__file__).with_name(name).read_bytes() for name in own}
         files[f"{_FOLDER}/guest.py"] = guest
         with self._stack as stack:
+            self._chain: list[int] = []
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             stack.callback(self._channel.close)
             argv = (str(python), "-P", "-s", "-S", f"{_FOLDER}/zygote.py", str(theirs.fileno()))
@@ -58,7 +59,7 @@ class Interpreter:
                 raise UsageError(
                     f"sandbox: no warm interpreter under {backend}: {told.decode(errors='replace').strip()}"
                 )
-            self._pid = _innermost(self._process.pid)
+            self._chain = _chain(self._process.pid)
             self._stack = stack.pop_all()
 
     def run(self, files: Mapping[str, bytes], limits: Limits) -> Outcome:
@@ -78,7 +79,7 @@ class Interpreter:
         try:
             job = supervise.Job(
                 backend=self.backend,
-                start=lambda: _Guest(self._channel, self._pid, config, told),
+                start=lambda: _Guest(self._channel, self._chain[-1], config, told),
                 report=report,
                 started=lambda text: b"exit " in text,
                 init=lambda pid, text: supervise.first_child(pid) if text.startswith(b"up") else None,
@@ -94,6 +95,9 @@ class Interpreter:
     def _end(self) -> None:
         self._process.kill()
         self._process.wait()
+        for pid in self._chain:  # what the outer sandbox had started dies with it, and is ours to reap
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
         if self._process.stderr:
             self._process.stderr.close()
 
@@ -135,11 +139,13 @@ class _Guest:
             os.close(descriptor)
 
 
-def _innermost(pid: int) -> int:
-    """The last process of a chain of only children."""
+def _chain(pid: int) -> list[int]:
+    """The descendants of a process that has one child, which has one child, ..."""
+    found = []
     while (child := supervise.first_child(pid)) is not None:
+        found.append(child)
         pid = child
-    return pid
+    return found
 
 
 def _bubblewrap(program: Program, files: dict[str, bytes], stack: contextlib.ExitStack) -> tuple[list[str], list[int]]:

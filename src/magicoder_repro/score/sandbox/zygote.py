@@ -13,7 +13,6 @@ import gc
 import marshal
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -94,6 +93,8 @@ def _init(config: Mapping[str, Any], report: int) -> None:
             os.umask(0o022)
             guest.main()
             code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.write(2, f"sandbox: {error!r}\n".encode())
@@ -111,8 +112,6 @@ def _limit(limits: Mapping[str, tuple[int, int | None]]) -> None:
 
 def main() -> None:
     """Imports what programs often import, once, then serves."""
-    inside.default_signals()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in guest.WARM:
         __import__(name)
     gc.collect()

