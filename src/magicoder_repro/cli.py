@@ -129,6 +129,18 @@ def prompts(
 
 
 @app.command()
+def fetch(
+    benchmark: Annotated[str, typer.Argument(help="humaneval or mbpp.")],
+    protocol: Annotated[str, typer.Option(help="paper or current.")] = "paper",
+    data: Annotated[Path | None, typer.Option("--data", help="Where it goes (else MAGICODER_DATA).")] = None,
+) -> None:
+    """Download a benchmark's pinned file from its public home, checked by its sha256. Nothing else downloads data."""
+    from magicoder_repro import benchmarks
+
+    print(_shown(benchmarks.fetch(benchmark, benchmarks.protocol(protocol), data)))
+
+
+@app.command()
 def score(
     benchmark: Annotated[str | None, typer.Argument(help="humaneval or mbpp (or minibench-... of each).")] = None,
     samples: Annotated[

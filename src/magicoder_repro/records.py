@@ -39,18 +39,23 @@ def read_jsonl(path: Path, required: Sequence[str] = ()) -> Iterator[Record]:
             yield record
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file aside, syncs it and renames it into place: it is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-            file.write(text)
+        with aside.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all."""
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
 
 
 def write_jsonl(path: Path, rows: Iterable[Record]) -> int:

@@ -51,6 +51,8 @@ def build(work: Work) -> None:
         ],
         "lists_applied": manifests["decontaminate"]["counts"]["lists_applied"],
         "lists_missing": manifests["decontaminate"]["counts"]["lists_missing"],
+        "sandbox": manifests["score"]["counts"]["sandbox"],
+        "scorers": manifests["score"]["counts"]["scorers"],
         "versions": environment.versions(),
         "device": manifests["sft-magicoder"]["device"],
         "lock_sha256": environment.lock_sha256("core"),

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from magicoder_repro import benchmarks, errors, records
-from magicoder_repro.benchmarks import Protocol
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
@@ -33,9 +32,7 @@ def score(
     """Judges the samples and writes DESIGN's OUT.json."""
     if benchmark.removeprefix(benchmarks.MINIBENCH) not in _BENCHMARKS:
         raise UsageError(f"score: no scorer for {benchmark!r}: one of {', '.join(_BENCHMARKS)}")
-    chosen: Protocol = "paper" if protocol == "paper" else "current"
-    if protocol != chosen:
-        raise UsageError(f"--protocol {protocol}: one of paper, current")
+    chosen = benchmarks.protocol(protocol)
     try:
         config = Scoring.model_validate(
             {"workers": workers or len(os.sched_getaffinity(0)), "call_seconds": call_seconds, "sandbox": backend}

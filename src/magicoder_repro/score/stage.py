@@ -43,12 +43,13 @@ def build(work: Work) -> None:
                 records.write_json(result_path, _result(about, samples, config, f"score {model} {name}"))
             result = records.read_json(result_path)
             records.write_json(work.out / model / f"{name}.json", result)
-            summary.append({**row, "metrics": result["metrics"], "gap": None})
+            summary.append({**row, "metrics": result["metrics"], "scorer": result["scorer"], "gap": None})
     records.write_jsonl(work.out / "summary.jsonl", summary)
     work.counts.update(
         results=sum(row["gap"] is None for row in summary),
         gaps=sum(row["gap"] is not None for row in summary),
         sandbox=backend,
+        scorers=sorted({row["scorer"] for row in summary if row["gap"] is None}),
     )
 
 
