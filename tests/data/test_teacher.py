@@ -33,7 +33,9 @@ def _server(answer: Callable[[dict[str, Any], int], tuple[int, Any]]) -> Iterato
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path.endswith("/tokenize"):
+            if self.path.endswith("-not/tokenize"):
+                status, content = 404, {}
+            elif self.path.endswith("/tokenize"):
                 status, content = 200, {"tokens": list(range(len(body["content"]) // 4))}
             else:
                 seen.append(body)
@@ -74,7 +76,7 @@ def _completion(text: str, finish_reason: str = "stop") -> dict[str, Any]:
 def profile(tmp_path: Path) -> Callable[[str | None], list[str]]:
     """Gives the command that runs the chain up to oss-instruct with a teacher at a URL."""
 
-    def make(url: str | None, **teacher: Any) -> list[str]:
+    def make(url: str | None, embedded: bool = False, **teacher: Any) -> list[str]:
         corpus = tmp_path / "corpus"
         corpus.mkdir(exist_ok=True)
         for number in range(12):
@@ -83,7 +85,9 @@ def profile(tmp_path: Path) -> Callable[[str | None], list[str]]:
         source = {"language": "python", "root": str(corpus), "patterns": ["*.py"], "files": 100}
         content["corpus"]["sources"] = [source]
         content["seeds"]["per_language"] = {"python": 100}
-        content["teacher"].update(server={"kind": "server", "base_url": url}, grammar=False, give_up_after=5, **teacher)
+        content["teacher"].update(grammar=False, give_up_after=5, **teacher)
+        if not embedded:
+            content["teacher"]["server"] = {"kind": "server", "base_url": url}
         path = tmp_path / "profile.yaml"
         path.write_text(yaml.safe_dump(content))
         command = [sys.executable, "-m", "magicoder_repro.cli", "run", "oss-instruct"]
@@ -163,7 +167,7 @@ def test_a_refused_connection(profile: Any) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     line = _one_line(_run(profile(f"http://127.0.0.1:{port}/v1", tokenizer="server")))
-    assert "refuse" in line.lower() or "counts no tokens" in line
+    assert "refuses connections" in line and "OPENAI_BASE_URL" in line
 
 
 @pytest.mark.parametrize(("status", "mend"), [(401, "OPENAI_API_KEY"), (404, "base_url"), (403, "may not use")])
@@ -187,6 +191,24 @@ def test_the_url_of_the_environment_wins(profile: Any) -> None:
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
         done = _run(profile("http://127.0.0.1:9/v1"), OPENAI_BASE_URL=url, OPENAI_API_KEY="k")
     assert done.returncode == 0 and len(seen) == 12, done.stderr
+
+
+def test_the_url_of_the_environment_takes_the_embedded_teachers_place(profile: Any, tmp_path: Path) -> None:
+    with _server(lambda body, number: (200, GOOD)) as (url, seen):
+        command = profile(None, embedded=True)
+        done = _run(command, OPENAI_BASE_URL=url)
+        assert done.returncode == 0 and len(seen) == 12, done.stderr
+        assert f"SmolLM2-135M-Instruct at {url}" in done.stderr
+        other = url.replace("127.0.0.1", "localhost")
+        assert "nothing to do" in _run(command, OPENAI_BASE_URL=other).stderr  # the same teacher at another address
+    manifest = json.loads((tmp_path / "runs" / "oss-instruct" / "manifest.json").read_text())
+    assert manifest["config"]["teacher"]["server"] == {"kind": "server", "base_url": None}
+
+
+def test_a_server_that_counts_no_tokens(profile: Any) -> None:
+    with _server(lambda body, number: (200, GOOD)) as (url, seen):
+        line = _one_line(_run(profile(url.replace("/v1", "/nowhere/tokenize-not"), tokenizer="server")))
+    assert "404" in line and "teacher.tokenizer" in line and not seen
 
 
 def test_a_killed_stage_asks_only_for_what_is_missing(profile: Any, tmp_path: Path) -> None:

@@ -25,12 +25,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from magicoder_repro.errors import UsageError
 from magicoder_repro.score import runner, sandbox, values
 
 _RUNNER = Path(runner.__file__).read_bytes()
 _LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the digest does
 _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
 _PARTS = ("base", "plus")
+_ATTEMPTS = 2  # to start a sandbox
 # Words of a program that may touch what evalplus takes away from it (`reliability_guard`).
 _GUARDED = (
     "os",
@@ -119,6 +121,8 @@ class Judge:
         self._python = Path(sys.executable)
         self._path = [entry for entry in sys.path if entry.endswith("site-packages")]
         self._readonly = (self._python.parent.parent, Path(sys.base_prefix))
+        self._warm: sandbox.warm.Interpreter | None = None
+        self._may_be_warm = settings.backend in sandbox.warm.BACKENDS
         self._known = _read_truth(settings.ground_truth)
         self._tasks = {record["task_id"]: self._task(record) for record in _read_tasks(settings.tasks)}
 
@@ -201,15 +205,28 @@ class Judge:
             output_bytes=4 * longest + (1 << 26),
         )
         files = {"task": marshal.dumps(request, runner.FORMAT)}
-        if settings.backend in sandbox.warm.BACKENDS:
-            return self._interpreter.run(files, bounds)
-        argv = (str(self._python), "-P", "-s", "-S", "runner.py")
-        program_there = sandbox.Program(argv, {**files, "runner.py": _RUNNER}, limits=bounds, readonly=self._readonly)
-        return sandbox.run(program_there, settings.backend)
+        for _ in range(_ATTEMPTS):
+            outcome = self._sandboxed(files, bounds)
+            if outcome.status != "sandbox":
+                return outcome
+        raise RuntimeError(f"the sandbox does not start: {outcome.stderr.decode(errors='replace')}")
 
-    @functools.cached_property
-    def _interpreter(self) -> sandbox.warm.Interpreter:
-        return sandbox.warm.Interpreter(self._python, _RUNNER, self._readonly, self._settings.backend)
+    def _sandboxed(self, files: dict[str, bytes], limits: sandbox.Limits) -> sandbox.Outcome:
+        """One run, in a warm interpreter where the back end can have one. One that broke is replaced."""
+        if self._warm is None and self._may_be_warm:
+            try:
+                self._warm = sandbox.warm.Interpreter(self._python, _RUNNER, self._readonly, self._settings.backend)
+            except UsageError:
+                self._may_be_warm = False
+        if self._warm is None:
+            argv = (str(self._python), "-P", "-s", "-S", "runner.py")
+            there = sandbox.Program(argv, {**files, "runner.py": _RUNNER}, limits=limits, readonly=self._readonly)
+            return sandbox.run(there, self._settings.backend)
+        outcome = self._warm.run(files, limits)
+        if outcome.status == "sandbox":
+            self._warm.close()
+            self._warm = None
+        return outcome
 
     def _truth(self, task: Task, name: str) -> Truth:
         """The ground truth of one part: known from an earlier run, or computed now."""

@@ -20,6 +20,7 @@ from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
 
 BACKENDS = ("bubblewrap", "userns")
 _START_SECONDS = 20.0
+_PROBE = Limits(wall_seconds=10.0)
 _FOLDER = "/zygote"
 
 
@@ -60,10 +61,15 @@ class Interpreter:
                     f"sandbox: no warm interpreter under {backend}: {told.decode(errors='replace').strip()}"
                 )
             self._chain = _chain(self._process.pid)
+            if self.run({}, _PROBE, probe=True).exit_code != 7:
+                raise UsageError(f"sandbox: no sandbox inside {backend}: its programs do not start")
             self._stack = stack.pop_all()
 
-    def run(self, files: Mapping[str, bytes], limits: Limits) -> Outcome:
-        """Calls the guest's `main` in a fresh sandbox whose private folder holds `files`."""
+    def run(self, files: Mapping[str, bytes], limits: Limits, probe: bool = False) -> Outcome:
+        """Calls the guest's `main` in a fresh sandbox whose private folder holds `files`. `probe`: exits with 7 instead.
+
+        The status `sandbox` says that this interpreter is broken: close it and make another.
+        """
         uid = view.own_uid()
         config = marshal.dumps(
             {
@@ -73,6 +79,7 @@ class Interpreter:
                 "box_options": view.box_options(limits),
                 "rules": seccomp.program(),
                 "limits": view.resource_limits(limits),
+                "probe": probe,
             }
         )
         report, told = os.pipe()
@@ -81,7 +88,7 @@ class Interpreter:
                 backend=self.backend,
                 start=lambda: _Guest(self._channel, self._chain[-1], config, told),
                 report=report,
-                started=lambda text: b"exit " in text,
+                started=lambda text: text.startswith(b"up"),
                 init=lambda pid, text: supervise.first_child(pid) if text.startswith(b"up") else None,
             )
             return supervise.watch(job, limits)
@@ -108,35 +115,45 @@ class _Guest:
     def __init__(self, channel: socket.socket, zygote_pid: int, config: bytes, told: int) -> None:
         self.code: int | None = None
         self._channel = channel
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, told)
-            out, out_end = os.pipe()
-            err, err_end = os.pipe()
-            for descriptor in (out_end, err_end):
-                stack.callback(os.close, descriptor)
-            self.streams = (out, err)
-            socket.send_fds(channel, [b"run"], [view.memory_file(stack, config), told, out_end, err_end])
-        pid = None
-        while pid is None:  # the zygote forks at once
-            pid = supervise.first_child(zygote_pid)
-            if pid is None and not Path(f"/proc/{zygote_pid}").exists():
-                self.close()
-                raise OSError("the warm interpreter is gone")
-        self.pid = pid
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        self.streams = (out, err)
+        try:
+            with contextlib.ExitStack() as stack:
+                for descriptor in (told, out_end, err_end):
+                    stack.callback(os.close, descriptor)
+                socket.send_fds(channel, [b"run"], [view.memory_file(stack, config), told, out_end, err_end])
+            self.pid = _only_child(zygote_pid)
+        except OSError:
+            self.close()
+            raise
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, 9)
 
     def reap(self) -> float:
-        self._channel.send(b"reap")
-        code, seconds = marshal.loads(self._channel.recv(64))
+        self.code = -9
+        try:
+            self._channel.send(b"reap")
+            code, seconds = marshal.loads(self._channel.recv(64))
+        except (OSError, ValueError, EOFError):
+            self._channel.close()  # out of step: the next run says so
+            return 0.0
         self.code = int(code)
         return float(seconds)
 
     def close(self) -> None:
         for descriptor in self.streams:
             os.close(descriptor)
+
+
+def _only_child(pid: int) -> int:
+    """The child of a process that forks at once."""
+    while (child := supervise.first_child(pid)) is None:
+        if not Path(f"/proc/{pid}").exists():
+            raise OSError("the warm interpreter is gone")
+    return child
 
 
 def _chain(pid: int) -> list[int]:

@@ -91,6 +91,8 @@ def _init(config: Mapping[str, Any], report: int) -> None:
             _limit(config["limits"])
             inside.become_nobody(config)
             os.umask(0o022)
+            if config["probe"]:
+                raise SystemExit(7)
             guest.main()
             code = 0
         except SystemExit as error:
