@@ -14,7 +14,7 @@ from magicoder_repro.errors import BadResultError
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say
 from magicoder_repro.report import compare
-from magicoder_repro.report.rows import Row, collect
+from magicoder_repro.report.rows import MODELS, Row, collect
 
 _SECTIONS = {
     "data": "The training data",
@@ -189,7 +189,7 @@ def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
             yerr=errors,
             capsize=2,
             color=colour,
-            label=model,
+            label=MODELS[model],
             error_kw={"lw": 0.8},
         )
     axes.set(xticks=range(len(names)), xticklabels=names, ylabel="pass@1, % (95% interval)")
