@@ -111,7 +111,7 @@ def print_table(folder: Path, quiet: bool) -> None:
         raise BadResultError(
             f"{len(out)} numbers left their tolerance: "
             + "; ".join(
-                f"{row.key} {_number(row.value)}, recorded {_number(row.recorded)} +- {_number(row.tolerance)}"
+                f"{row.key} {_number(row.value)}, recorded {_number(row.recorded)} +- {_number(row.allowed)}"
                 for row in out
             )
         )

@@ -32,7 +32,7 @@ def with_recorded(rows: list[Row], folder: Path | None) -> list[Row]:
         verdict: Verdict = "same" if distance < 1e-9 else "within tolerance"
         if distance > tolerance + 1e-9:
             verdict = "OUT OF TOLERANCE"
-        found.append(replace(row, recorded=value, tolerance=tolerance, verdict=verdict))
+        found.append(replace(row, recorded=value, allowed=tolerance, verdict=verdict))
     return found
 
 

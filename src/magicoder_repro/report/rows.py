@@ -27,7 +27,8 @@ _PAPER_COLUMNS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One reported number. `key` identifies it across runs; `tolerance` is in the unit of `value`."""
+    """One reported number. `key` identifies it across runs; `tolerance` is in the unit of `value`: what a recording of this run
+    would hold later ones to; `allowed` is what the recorded run holds this one to."""
 
     key: str
     section: str
@@ -40,6 +41,7 @@ class Row:
     paper: float | None = None
     paper_source: str = ""
     recorded: float | None = None
+    allowed: float | None = None
     verdict: Verdict = "not recorded"
 
     def to_json(self) -> dict[str, Any]:

@@ -29,9 +29,9 @@ _FRAMES = {
     "paper": 26,
     "current": 29,
 }  # measured under `evalplus.evaluate` of each: 973 and 970 levels of recursion are left
-# Calls have limits in CPU seconds. At first twice the limit is allowed: what needs more has failed however busy the machine is,
-# what needs between one and two limits is decided by running it again with nothing beside it.
-_PATIENCE, _PATIENCE_ALONE = 2.0, 1.0
+# Calls have limits in CPU seconds. At first half as much again is allowed: what needs more has failed however busy the machine is
+# (a shared core costs a program that much at most), what lies between is decided by running it again with nothing beside it.
+_PATIENCE, _PATIENCE_ALONE = 1.5, 1.0
 # Tasks whose canonical solution takes seconds: they go first, so that no core waits for the other at the end.
 _SLOW = {
     "humaneval": ("HumanEval/139", "HumanEval/15", "HumanEval/130", "HumanEval/59", "HumanEval/36", "HumanEval/94"),

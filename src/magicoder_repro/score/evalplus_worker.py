@@ -67,7 +67,7 @@ class Settings:
 
 @dataclass
 class Verdict:
-    """One program's. `near`: a call took longer than its limit, but not twice as long: how busy the machine was may decide."""
+    """One program's. `near`: a call took longer than its limit, but ended: how busy the machine was may decide."""
 
     passed: bool
     passed_plus: bool | None
