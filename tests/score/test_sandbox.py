@@ -109,6 +109,51 @@ def test_readonly_folder_is_shown_and_nothing_around_it(backend: str, tmp_path: 
     assert answer(backend, code, readonly=(tmp_path / "seen",)) == [["seen"], "yes"]
 
 
+WARM_GUEST = b"""
+WARM = ()
+
+def main():
+    with open("main.py") as file:
+        exec(file.read(), {"__name__": "__main__"})
+"""
+
+
+@pytest.fixture
+def warm(backend: str, tmp_path: Path) -> Iterator[sandbox.warm.Interpreter]:
+    """A warm interpreter that is shown one folder below /tmp."""
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen" / "file").write_text("yes")
+    (tmp_path / "secret").write_text("no")
+    interpreter = sandbox.warm.Interpreter(Path(sys.executable), WARM_GUEST, (tmp_path / "seen",), backend)
+    yield interpreter
+    interpreter.close()
+
+
+def test_a_warm_interpreter_shows_folders_below_tmp_and_nothing_around_them(
+    warm: sandbox.warm.Interpreter, tmp_path: Path
+) -> None:
+    seen = tmp_path / "seen" / "file"
+    code = f"""
+import os
+assert os.listdir({str(tmp_path)!r}) == ['seen'] and open({str(seen)!r}).read() == 'yes'
+for attempt in (lambda: open({str(seen)!r}, 'w'), lambda: open({str(tmp_path / "seen/new")!r}, 'w')):
+    try: attempt()
+    except OSError as error: assert error.errno in (13, 30), error
+    else: raise AssertionError
+open('/tmp/mine', 'w').write('x')
+"""
+    assert warm.run({"main.py": code.encode()}, SMALL).status == "ok"
+    again = warm.run({"main.py": b"import os; assert not os.path.exists('/tmp/mine'); raise SystemExit(5)"}, SMALL)
+    assert (again.status, again.exit_code) == ("error", 5)
+    assert seen.read_text() == "yes"
+
+
+def test_a_warm_interpreter_that_broke_says_so(warm: sandbox.warm.Interpreter) -> None:
+    assert warm.run({"main.py": b"pass"}, SMALL).status == "ok"
+    os.kill(warm._chain[-1], signal.SIGKILL)
+    assert warm.run({"main.py": b"pass"}, SMALL).status == "sandbox"
+
+
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/../../up", "", ".", "a//b", ".tmp"])
 def test_bad_file_names_are_refused(name: str) -> None:
     with pytest.raises(UsageError):

@@ -48,7 +48,7 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str =
     check(_libc.mount(*words, ctypes.c_ulong(flags), options.encode()), f"mount {target}")
 
 
-def _bind(source: str, target: str, flags: int) -> None:
+def bind(source: str, target: str, flags: int) -> None:
     """Shows `source` at `target`, submounts too, with the mount attributes `flags` on all of them."""
     mount(source, target, None, _BIND | _REC)
     attributes = struct.pack("=QQQQ", flags, 0, 0, 0)
@@ -63,7 +63,7 @@ def _build_root(config: Mapping[str, Any]) -> None:
     check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b"/tmp", b"/tmp/host"), "pivot_root")
     os.chdir("/")
     Path("/box").mkdir()
-    mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
+    make_box(config["box_options"])
     for folder in config["folders"]:
         Path(folder).mkdir(mode=0o755, exist_ok=True)
     for path, target in config["binds"].items():
@@ -71,12 +71,12 @@ def _build_root(config: Mapping[str, Any]) -> None:
             Path(target).mkdir(exist_ok=True)
         else:
             Path(target).touch()
-        _bind("/host" + path, target, _RDONLY | _NOSUID | _NODEV)
+        bind("/host" + path, target, _RDONLY | _NOSUID | _NODEV)
     for path, target in config["links"].items():
         Path(path).symlink_to(target)
     for name in config["devices"]:
         Path("/dev", name).touch()
-        _bind(f"/host/dev/{name}", f"/dev/{name}", _NOSUID | _NOEXEC)
+        bind(f"/host/dev/{name}", f"/dev/{name}", _NOSUID | _NOEXEC)
     for path, content in config["accounts"].items():
         Path(path).write_bytes(content)
     Path("/proc").mkdir(exist_ok=True)
@@ -89,10 +89,15 @@ def _build_root(config: Mapping[str, Any]) -> None:
     os.chdir("/box")
 
 
-def fill_box(files: Mapping[str, bytes]) -> None:
-    """The files of a program, its to change, in its private folder."""
+def make_box(options: str) -> None:
+    """A fresh private folder."""
+    mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, options)
     Path("/box/.tmp").mkdir()
     Path("/box/.tmp").chmod(0o1777)
+
+
+def fill_box(files: Mapping[str, bytes]) -> None:
+    """The files of a program, its to change, in its private folder."""
     for name, content in files.items():
         file = Path("/box", name)
         file.parent.mkdir(parents=True, exist_ok=True)

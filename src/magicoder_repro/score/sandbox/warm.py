@@ -39,7 +39,10 @@ class Interpreter:
             stack.callback(self._channel.close)
             argv = (str(python), "-P", "-s", "-S", f"{_FOLDER}/zygote.py", str(theirs.fileno()))
             with theirs, contextlib.ExitStack() as starting:
-                words, passed = _OUTER[backend](Program(argv, readonly=tuple(readonly)), files, starting)
+                program = Program(argv, readonly=tuple(readonly))
+                places = [view.place(path) for path in view.binds(program)]
+                self._kept = [place for place in places if place.startswith(f"{view.SCRATCH}/")]
+                words, passed = _OUTER[backend](program, files, starting)
                 self._process = subprocess.Popen(
                     words,
                     stdin=subprocess.DEVNULL,
@@ -76,6 +79,7 @@ class Interpreter:
                 "uid": uid,
                 "become": view.privileged(),
                 "files": dict(files),
+                "kept": self._kept,
                 "box_options": view.box_options(limits),
                 "rules": seccomp.program(),
                 "limits": view.resource_limits(limits),

@@ -78,8 +78,14 @@ def _init(config: Mapping[str, Any], report: int) -> None:
     """Pid 1: the private folder and /proc, then the program, then its end."""
     os.umask(0)
     inside.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE | _REC), None), "mount /")
-    inside.mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, config["box_options"])
+    kept = [(os.open(folder, os.O_PATH | os.O_CLOEXEC), folder) for folder in config["kept"]]
+    inside.make_box(config["box_options"])
     inside.fill_box(config["files"])
+    for descriptor, folder in kept:  # below /tmp, which the private folder holds: shown again in the new one
+        for parent in [*reversed(Path(folder).parents), Path(folder)]:
+            parent.mkdir(mode=0o755, exist_ok=True)
+        inside.bind(f"/proc/self/fd/{descriptor}", folder, _RDONLY | _NOSUID | _NODEV)
+        os.close(descriptor)
     inside.mount("proc", "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC)
     os.chdir("/box")
     os.write(report, b"up\n")
