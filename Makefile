@@ -60,8 +60,8 @@ LOCK := .envs/core/bin/uv pip compile --quiet --generate-hashes --no-annotate --
 lock: $(READY) ## resolve docker/*/*.in into requirements.lock again (UPGRADE=--upgrade for newer versions)
 	@for folder in docker/*/; do echo $$folder; $(LOCK) $(UPGRADE) --override $${folder}overrides.txt \
 		$$(ls $${folder}*.in $${folder}torch.txt 2>/dev/null) -o $${folder}requirements.lock; done
-distclean: ## remove every run and every environment
-	rm -rf runs .envs
+distclean: ## remove every run, every environment and the ground truth
+	rm -rf runs .envs .cache
 
 .SECONDEXPANSION:
 .envs/%/.ready: $$(wildcard docker/$$*/*) docker/uv.txt docker/install.sh pyproject.toml
