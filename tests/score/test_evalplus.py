@@ -115,6 +115,10 @@ ATTACKS = {
     "forged frames": "import os\nfor fd in range(3, 64):\n"
     "    try: os.write(fd, b'L' + bytes(8) + (b'V' + bytes([1]) + bytes(7) + b'T') * 99 + b'D' + bytes([3]) + bytes(7) + b'0.1')\n"
     "    except OSError: pass\ndef subtract(a, b): return None",
+    "a forged name": "import posix\nfor fd in range(3, 64):\n"
+    "    try: posix.write(fd, b'E' + (6).to_bytes(8, 'little') + b'passed')\n"
+    "    except OSError: pass\ndef subtract(a, b): return None",
+    "a sleep at the top": "import time\ntime.sleep(1000)\ndef subtract(a, b): return a - b",
     "a forged end": "import os\ndef subtract(a, b):\n    for fd in range(3, 64):\n"
     "        try: os.write(fd, b'D' + bytes([3]) + bytes(7) + b'0.1')\n"
     "        except OSError: pass\n    os._exit(0)",
@@ -176,7 +180,7 @@ def attacked() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_attack_on_the_judge_passes(name: str, attacked: dict[str, dict[str, Any]]) -> None:
     found = attacked[name]
-    assert found["passed"] is False and found["passed_plus"] is False, found
+    assert found["passed"] is False and found["passed_plus"] is False and found["status"] != "passed", found
     assert found["seconds"] < 18.0  # twice the limit of the program, and ten seconds for one that only sleeps
 
 
@@ -235,6 +239,25 @@ def test_values_of_every_kind_are_compared_as_evalplus_compares_them(tmp_path: P
     found = {name: task["samples"][0]["passed_plus"] for name, task in zip(HONEST, result["tasks"], strict=True)}
     expected_verdicts = {name: verdict for name, (_, _, verdict) in HONEST.items()}
     assert found == expected_verdicts
+
+
+def test_a_value_that_would_eat_the_judge_is_wrong_and_harms_nobody(tmp_path: Path) -> None:
+    """A range of a billion numbers where a float is expected: numpy would make an array of it."""
+    tasks = [
+        {
+            "task_id": f"T/{number}", "prompt": "def f(x):\n", "entry_point": "f", "contract": "",
+            "canonical_solution": "    return 0.5\n", "base_input": [[1]], "plus_input": [[2]], "atol": 0,
+        }
+        for number in range(2)
+    ]  # fmt: skip
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    samples = [
+        {"task_id": "T/0", "completion": "    return range(10**9)\n"},
+        {"task_id": "T/1", "completion": "    return 0.5000001\n"},
+    ]
+    result = _score(Dataset("greedy", "1", tmp_path.name, tasks, path), samples, Scoring(workers=1))
+    assert [task["samples"][0]["passed_plus"] for task in result["tasks"]] == [False, True]
 
 
 def test_equal_programs_are_judged_once_and_pass_at_k_is_unbiased() -> None:

@@ -23,7 +23,7 @@ import pytest
 
 from magicoder_repro.errors import UsageError
 from magicoder_repro.score import sandbox
-from magicoder_repro.score.sandbox import Limits, Outcome, Program, backends, container, seccomp, view
+from magicoder_repro.score.sandbox import Limits, Outcome, Program, backends, container, seccomp, supervise, view
 
 SMALL = Limits(wall_seconds=5.0, cpu_seconds=5.0, memory_mb=512)
 PYTHON = (sys.executable, "-I", "-S", "main.py")
@@ -152,6 +152,23 @@ def test_a_warm_interpreter_that_broke_says_so(warm: sandbox.warm.Interpreter) -
     assert warm.run({"main.py": b"pass"}, SMALL).status == "ok"
     os.kill(warm._chain[-1], signal.SIGKILL)
     assert warm.run({"main.py": b"pass"}, SMALL).status == "sandbox"
+
+
+def test_after_a_keeper_was_killed_a_warm_interpreter_still_watches(warm: sandbox.warm.Interpreter) -> None:
+    """The process that waits for a namespace dies (out of memory, say): the namespace dies too, and no later program escapes."""
+    with ThreadPoolExecutor(1) as pool:
+        sleeping = pool.submit(warm.run, {"main.py": b"import time; time.sleep(30)"}, Limits(wall_seconds=20.0))
+        keeper = None
+        while keeper is None:
+            keeper = supervise.first_child(warm._chain[-1])
+        time.sleep(0.3)
+        os.kill(keeper, signal.SIGKILL)
+        assert sleeping.result().status == "signal" and sleeping.result().wall_seconds < 10
+    outcome = warm.run(
+        {"main.py": b"x = bytearray(1 << 30)\nwhile True: pass"}, Limits(wall_seconds=5.0, memory_mb=256)
+    )
+    assert outcome.status in ("memory", "error")
+    assert warm.run({"main.py": b"while True: pass"}, Limits(wall_seconds=0.5)).status == "timeout"
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/../../up", "", ".", "a//b", ".tmp"])

@@ -12,7 +12,7 @@ import queue
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ _SLOW = {
     "humaneval": ("HumanEval/139", "HumanEval/15", "HumanEval/130", "HumanEval/59", "HumanEval/36", "HumanEval/94"),
     "mbpp": ("Mbpp/599", "Mbpp/255", "Mbpp/392", "Mbpp/271", "Mbpp/603", "Mbpp/123", "Mbpp/592", "Mbpp/389"),
 }
+_END_SECONDS = 3.0
 _ATTEMPTS = 2  # of a request whose worker died
 
 
@@ -64,7 +65,7 @@ def score(
     distinct = {task_id: tuple(dict.fromkeys(found)) for task_id, found in programs.items()}
     family = benchmark.removeprefix(benchmarks.MINIBENCH)
     slow = _SLOW[family]
-    requests = [_Request(task_id, distinct[task_id]) for task_id in sorted(distinct, key=lambda name: name not in slow)]
+    requests = [_Request(task_id, found) for task_id, found in distinct.items()]
     requests.sort(key=lambda request: slow.index(request.task_id) if request.task_id in slow else len(slow))
     truth = _Truth(dataset, protocol)
     backend = None if config.sandbox == "auto" else config.sandbox
@@ -182,6 +183,7 @@ class _Workers:
     def __init__(self, command: list[str], count: int, truth: _Truth, stack: ExitStack) -> None:
         self._command, self._truth, self._stack = command, truth, stack
         self._count = count
+        self.closed = False  # then no worker is started any more
         self._free: queue.SimpleQueue[subprocess.Popen[str] | None] = queue.SimpleQueue()
         for _ in range(count):
             self._free.put(None)  # started when it is needed
@@ -191,6 +193,8 @@ class _Workers:
         process = self._free.get()
         try:
             for _ in range(_ATTEMPTS):
+                if self.closed:
+                    raise UsageError("score: stopped")
                 if process is None:
                     process = self._start()
                 answer = _exchange(process, request)
@@ -258,11 +262,16 @@ def _exchange(process: subprocess.Popen[str], request: _Request) -> dict[str, An
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+    """An idle worker ends with its standard input, and ends what it started; one that works is killed."""
+    assert process.stdin and process.stdout
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
 
 
 @contextmanager
@@ -282,4 +291,8 @@ def _workers(
     python = str(environment.interpreter(name(protocol)))
     command = [python, "-m", "magicoder_repro.score.evalplus_worker", json.dumps(settings)]
     with ExitStack() as stack:
-        yield _Workers(command, config.workers, truth, stack)
+        workers = _Workers(command, config.workers, truth, stack)
+        try:
+            yield workers
+        finally:
+            workers.closed = True

