@@ -16,7 +16,7 @@ from magicoder_repro import benchmarks, minibench
 from magicoder_repro.benchmarks import Dataset, Protocol
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
-from magicoder_repro.score import evalplus, pass_at_k
+from magicoder_repro.score import evalplus, pass_at_k, sandbox
 
 CONFIG = Scoring(workers=2)
 REFERENCE = Path(__file__).with_name("evalplus_verdicts.json")
@@ -184,16 +184,25 @@ def test_no_attack_on_the_judge_passes(name: str, attacked: dict[str, dict[str, 
     assert found["seconds"] < 18.0  # twice the limit of the program, and ten seconds for one that only sleeps
 
 
-def test_an_attack_of_a_sample_does_not_outlive_it_in_any_back_end() -> None:
+@pytest.mark.parametrize("backend", ["bubblewrap", "userns", "none"])
+def test_every_back_end_judges(backend: str) -> None:
+    if not sandbox.works(backend):
+        pytest.skip(f"back end {backend} does not work on this machine")
     dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
     task_id = dataset.tasks[0]["task_id"]
     samples = [{"task_id": task_id, "solution": ATTACKS["patched marshal"]}]
     samples.append({"task_id": task_id, "completion": dataset.tasks[0]["canonical_solution"]})
-    for backend in ("bubblewrap", "userns", "none"):
-        config = Scoring.model_validate({"workers": 1, "sandbox": backend})
-        result = _score(dataset, samples, config)
-        assert [row["passed"] for row in result["tasks"][0]["samples"]] == [False, True], backend
-        assert result["sandbox"] == backend
+    config = Scoring.model_validate({"workers": 1, "sandbox": backend})
+    result = _score(dataset, samples, config)
+    assert [row["passed"] for row in result["tasks"][0]["samples"]] == [False, True]
+    assert result["sandbox"] == backend
+
+
+def test_a_back_end_that_does_not_work_here_is_named() -> None:
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    sample = {"task_id": dataset.tasks[0]["task_id"], "completion": ""}
+    with pytest.raises(UsageError, match="container does not work here"):
+        _score(dataset, [sample], Scoring(workers=1, sandbox="container"))
 
 
 HONEST = {

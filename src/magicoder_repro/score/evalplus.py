@@ -68,7 +68,9 @@ def score(
     requests = [_Request(task_id, found) for task_id, found in distinct.items()]
     requests.sort(key=lambda request: slow.index(request.task_id) if request.task_id in slow else len(slow))
     truth = _Truth(dataset, protocol)
-    backend = None if config.sandbox == "auto" else config.sandbox
+    backend = sandbox.detect() if config.sandbox == "auto" else config.sandbox
+    if not sandbox.works(backend):
+        raise UsageError(f"the sandbox back end {backend} does not work here: install what it needs, or take `auto`")
     verdicts: dict[tuple[str, str], dict[str, Any]] = {}
     total = sum(len(request.programs) for request in requests)
     with (
@@ -94,7 +96,7 @@ def score(
         "protocol": protocol,
         "dataset": dataset.identity,
         "scorer": scorer(dataset, protocol),
-        "sandbox": backend or sandbox.detect(),
+        "sandbox": backend,
         "sanitized": sanitized,
         "metrics": metrics,
         "programs": {"samples": len(samples), "distinct": total, "ran_again_alone": len(near)},
@@ -276,14 +278,14 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def _workers(
-    family: str, dataset: Dataset, config: Scoring, backend: str | None, protocol: Protocol, truth: _Truth
+    family: str, dataset: Dataset, config: Scoring, backend: str, protocol: Protocol, truth: _Truth
 ) -> Iterator[_Workers]:
     settings = {
         "family": family,
         "frames": _FRAMES[protocol],
         "tasks": str(dataset.path),
         "ground_truth": str(truth.path),
-        "backend": backend or sandbox.detect(),
+        "backend": backend,
         "call_seconds": config.call_seconds,
         "program_seconds": config.program_seconds,
         "memory_mb": config.memory_mb,
