@@ -19,7 +19,6 @@ PROFILES = ROOT / "profiles"
 
 Language = Literal["python", "cpp", "java", "typescript", "shell", "csharp", "rust", "php", "swift"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
-MultiPLELanguage = Literal["cpp", "java", "js", "php", "rs", "swift"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

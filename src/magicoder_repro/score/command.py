@@ -52,7 +52,7 @@ def score(
         rows = known
     say(
         f"score: {len(rows)} samples, {dataset.name} {dataset.version}, {evalplus.scorer(dataset, chosen)}, "
-        f"sandbox {sandbox.detect() if backend == 'auto' else backend}"
+        f"sandbox {sandbox.choose(backend)}"
     )
     if backend == "none":
         say("score: WARNING: no sandbox: model-written code runs as you, with your files and your network")

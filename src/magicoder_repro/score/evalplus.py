@@ -68,9 +68,7 @@ def score(
     requests = [_Request(task_id, found) for task_id, found in distinct.items()]
     requests.sort(key=lambda request: slow.index(request.task_id) if request.task_id in slow else len(slow))
     truth = _Truth(dataset, protocol)
-    backend = sandbox.detect() if config.sandbox == "auto" else config.sandbox
-    if not sandbox.works(backend):
-        raise UsageError(f"the sandbox back end {backend} does not work here: install what it needs, or take `auto`")
+    backend = sandbox.choose(config.sandbox)
     verdicts: dict[tuple[str, str], dict[str, Any]] = {}
     total = sum(len(request.programs) for request in requests)
     with (

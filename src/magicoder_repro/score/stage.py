@@ -20,7 +20,7 @@ NO_SCORER = {
 def build(work: Work) -> None:
     """`generate-*` folders -> `MODEL/BENCHMARK.json` each, and `summary.jsonl` with one row a result or a gap."""
     config = Scoring.model_validate(work.config["scoring"])
-    backend = sandbox.detect() if config.sandbox == "auto" else config.sandbox
+    backend = sandbox.choose(config.sandbox)
     say(f"score: model-written code runs in the sandbox, back end {backend}")
     summary: list[records.Record] = []
     for model, folder in work.inputs.items():

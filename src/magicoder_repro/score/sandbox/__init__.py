@@ -1,7 +1,7 @@
 """Runs hostile programs: no network, no host files, everything bounded, nothing left of them afterwards."""
 
 from magicoder_repro.score.sandbox import warm
-from magicoder_repro.score.sandbox.backends import detect, run, works
+from magicoder_repro.score.sandbox.backends import choose, detect, run, works
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
 
-__all__ = ["Limits", "Outcome", "Program", "detect", "run", "warm", "works"]
+__all__ = ["Limits", "Outcome", "Program", "choose", "detect", "run", "warm", "works"]

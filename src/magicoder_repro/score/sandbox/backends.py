@@ -30,6 +30,15 @@ def run(program: Program, backend: str | None = None) -> Outcome:
     return _RUNS[name](program)
 
 
+def choose(name: str) -> str:
+    """The back end of that name, or what `detect` finds for `auto`; one that does not work here is a UsageError."""
+    if name == "auto":
+        return detect()
+    if not works(name):
+        raise UsageError(f"the sandbox back end {name} does not work here: install what it needs, or take `auto`")
+    return name
+
+
 def detect() -> str:
     """The first back end that works here."""
     with _DETECTING:  # one probe, however many scorer threads ask at once
