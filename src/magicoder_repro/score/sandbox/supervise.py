@@ -155,8 +155,10 @@ class _Tree:
             found.threads += status.get("Threads", 0)
             stat = self._read(f"{pid}/stat").rpartition(b") ")[2].split()
             found.cpu_seconds += sum(int(ticks) for ticks in stat[11:15]) / _TICK
-        if hidden > limit_mb:  # shared pages stay after they leave every resident set: count the mappings, each once
-            shared = sum(dict(row for pid in pids for row in _shared(self._read(f"{pid}/maps"))).values())
+        # Shared pages are in every resident set, or in none any more: where that matters the mappings count, each once.
+        if hidden > limit_mb or (shared > 1 and len(pids) > 2):
+            mapped = sum(dict(row for pid in pids for row in _shared(self._read(f"{pid}/maps"))).values())
+            shared = mapped if hidden > limit_mb else min(shared, mapped)
         found.memory_mb += shared
         if pids:
             found.memory_mb += _SOCKET_MB * max(0, self._read(f"{pids[0]}/net/unix").count(b"\n") - 1)
