@@ -16,7 +16,7 @@ from magicoder_repro import benchmarks, minibench
 from magicoder_repro.benchmarks import Dataset, Protocol
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
-from magicoder_repro.score import evalplus, pass_at_k, sandbox
+from magicoder_repro.score import evalplus, independent, pass_at_k, sandbox
 
 CONFIG = Scoring(workers=2)
 REFERENCE = Path(__file__).with_name("evalplus_verdicts.json")
@@ -290,11 +290,74 @@ def test_a_program_near_its_limit_is_run_again_alone_and_one_far_over_it_is_not(
         "    while time.process_time() < end: pass\n    return a - b"
     )
     config = Scoring(workers=2, call_seconds=0.2)
-    samples = [{"task_id": task_id, "solution": burn.format(seconds)} for seconds in (0.02, 0.25, 5.0)]
+    samples = [{"task_id": task_id, "solution": burn.format(seconds)} for seconds in (0.02, 0.22, 5.0)]
     quick, near, far = _score(dataset, samples, config)["tasks"][0]["samples"]
     assert quick["passed_plus"] and "ran_again_alone" not in quick
     assert not near["passed"] and near["ran_again_alone"] is True
     assert not far["passed"] and "ran_again_alone" not in far and far["seconds"] < 3
+
+
+def test_pieces_of_a_slow_task_give_the_verdicts_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = benchmarks.load("minibench-humaneval")
+    bodies = {task["task_id"]: task["canonical_solution"] for task in dataset.tasks}
+    wrong_later = (
+        "    calls.append(0)\n    return None if len(calls) > 4 else "  # depends on earlier calls: never in pieces
+    )
+    samples = [
+        *({"task_id": task_id, "completion": body} for task_id, body in bodies.items()),
+        *({"task_id": task_id, "completion": "    return 0\n"} for task_id in bodies),
+        *({"task_id": task_id, "completion": "    raise KeyError\n"} for task_id in bodies),
+    ]
+    subtract = _only(dataset, "subtract").tasks[0]["task_id"]
+    samples.append({"task_id": subtract, "solution": f"calls = []\ndef subtract(a, b):\n{wrong_later}a - b\n"})
+    whole = _score(dataset, samples)
+    known = evalplus._Truth(dataset, "paper").path
+    expected = json.loads(known.read_text())
+    known.unlink()
+    monkeypatch.setattr(evalplus, "_SLOW", {"humaneval": tuple(bodies)})
+    asked: list[evalplus._Request] = []
+    exchange = evalplus._exchange
+    monkeypatch.setattr(evalplus, "_exchange", lambda *words: asked.append(words[1]) or exchange(*words))  # type: ignore[func-returns-value]
+    pieces = _score(dataset, samples)
+    assert sum(request.piece == (1, 2) for request in asked) == len(bodies)
+    for result in (whole, pieces):
+        for task in result["tasks"]:
+            for sample in task["samples"]:
+                del sample["seconds"]
+    assert pieces == whole
+    assert whole["tasks"][list(bodies).index(subtract)]["samples"][3]["passed_plus"] is False
+    found = json.loads(known.read_text())
+    assert {key: {part: truth["digests"] for part, truth in parts.items()} for key, parts in found.items()} == {
+        key: {part: truth["digests"] for part, truth in parts.items()} for key, parts in expected.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("program", "apart"),
+    [
+        (
+            "import math\nfrom typing import List\ndef f(n: List[int], k=1):\n    'text'\n    total = math.pi\n    return total",
+            True,
+        ),
+        ("def f(n):\n    return sorted(n, key=lambda x: -x)\nZ = 3\n", True),
+        ("seen = []\ndef f(n):\n    seen.append(n)\n    return len(seen)", False),
+        ("def f(n, seen=[]):\n    seen.append(n)\n    return len(seen)", False),
+        ("def f(n, *, seen={}):\n    return seen.setdefault(n, len(seen))", False),
+        ("n = 0\ndef f(x):\n    global n\n    n += 1\n    return n", False),
+        ("def f(x):\n    f.count = 1 + x", False),
+        ("def f(x):\n    f.__dict__['n'] = x", False),
+        ("def f(x):\n    globals()['n'] = x", False),
+        ("from functools import cache\n@cache\ndef f(x):\n    return x", False),
+        ("import functools\nf = functools.cache(lambda x: x)", False),
+        ("import random\ndef f(x):\n    return random.random()", False),
+        ("import sys\ndef f(x):\n    return x", False),
+        ("class A:\n    n = 0\ndef f(x):\n    return x", False),
+        ("def f(x):\n    for f.n in x: pass", False),
+        ("def f(:", False),
+    ],
+)
+def test_calls_that_may_know_of_each_other_are_never_judged_apart(program: str, apart: bool) -> None:
+    assert independent.calls(program) is apart
 
 
 def test_recursion_ends_where_it_ends_in_evalplus() -> None:

@@ -13,7 +13,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,18 @@ from magicoder_repro.benchmarks import Dataset, Protocol
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import bar, say
-from magicoder_repro.score import pass_at_k, sandbox, sanitize
+from magicoder_repro.score import independent, pass_at_k, sandbox, sanitize
 
 VERSIONS: dict[Protocol, str] = {"paper": "0.2.0", "current": "0.3.1"}
 _FRAMES = {
     "paper": 26,
     "current": 29,
 }  # measured under `evalplus.evaluate` of each: 973 and 970 levels of recursion are left
-# Calls have limits in CPU seconds. At first half as much again is allowed: what needs more has failed however busy the machine is
-# (a shared core costs a program that much at most), what lies between is decided by running it again with nothing beside it.
-_PATIENCE, _PATIENCE_ALONE = 1.5, 1.0
-# Tasks whose canonical solution takes seconds: they go first, so that no core waits for the other at the end.
+# Calls have limits in CPU seconds, which a busy neighbour makes up to this many times longer: little where a core is one thread's
+# own (measured: 1.1), more where two threads share one. What needs more than that has failed; what lies between is run again alone.
+_PATIENCE, _PATIENCE_SHARED_CORE, _PATIENCE_ALONE = 1.2, 1.6, 1.0
+_SIBLINGS = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+# Tasks whose canonical solution takes seconds: they go first, a piece of the calls to each core, so that no core waits at the end.
 _SLOW = {
     "humaneval": ("HumanEval/139", "HumanEval/15", "HumanEval/130", "HumanEval/59", "HumanEval/36", "HumanEval/94"),
     "mbpp": ("Mbpp/599", "Mbpp/255", "Mbpp/392", "Mbpp/271", "Mbpp/603", "Mbpp/123", "Mbpp/592", "Mbpp/389"),
@@ -43,11 +44,12 @@ _ATTEMPTS = 2  # of a request whose worker died
 
 @dataclass(frozen=True)
 class _Request:
-    """The distinct programs of one task."""
+    """Distinct programs of one task. `piece`: (k, n) means every n-th call from the k-th on."""
 
     task_id: str
     programs: tuple[str, ...]
-    patience: float = _PATIENCE
+    patience: float
+    piece: tuple[int, int] = (0, 1)
 
 
 def score(
@@ -64,22 +66,20 @@ def score(
     programs = _programs(tasks, samples, sanitized)
     distinct = {task_id: tuple(dict.fromkeys(found)) for task_id, found in programs.items()}
     family = benchmark.removeprefix(benchmarks.MINIBENCH)
-    slow = _SLOW[family]
-    requests = [_Request(task_id, found) for task_id, found in distinct.items()]
-    requests.sort(key=lambda request: slow.index(request.task_id) if request.task_id in slow else len(slow))
+    requests = _requests(distinct, _SLOW[family], config.workers if "base_input" in dataset.tasks[0] else 1)
     truth = _Truth(dataset, protocol)
     backend = sandbox.choose(config.sandbox)
     verdicts: dict[tuple[str, str], dict[str, Any]] = {}
-    total = sum(len(request.programs) for request in requests)
+    total = sum(len(found) for found in distinct.values())
     with (
         _workers(family, dataset, config, backend, protocol, truth) as workers,
         bar(label, total, "programs") as progress,
     ):
         for request, found in workers.map(requests):
-            progress.advance(len(request.programs))
-            verdicts.update(
-                {(request.task_id, program): row for program, row in zip(request.programs, found, strict=True)}
-            )
+            progress.advance(len(request.programs) if request.piece[0] == 0 else 0)
+            for program, row in zip(request.programs, found, strict=True):
+                key = request.task_id, program
+                verdicts[key] = _joined(verdicts[key], row) if key in verdicts else row
         near = [key for key, row in verdicts.items() if row["near"]]
         if near:
             say(f"{label}: {len(near)} programs came near a time limit: each again, with nothing beside it")
@@ -102,6 +102,38 @@ def score(
     }
 
 
+def _requests(distinct: dict[str, tuple[str, ...]], slow: Sequence[str], workers: int) -> list[_Request]:
+    """Slow tasks first; of those, programs whose calls are independent in as many pieces as there are workers."""
+    patience = _patience()
+    first: list[_Request] = []
+    for task_id in slow:
+        found = distinct.get(task_id, ())
+        apart = tuple(program for program in found if workers > 1 and independent.calls(program))
+        together = tuple(program for program in found if program not in apart)
+        first += [_Request(task_id, apart, patience, (number, workers)) for number in range(workers) if apart]
+        first += [_Request(task_id, together, patience)] if together else []
+    return first + [_Request(task_id, found, patience) for task_id, found in distinct.items() if task_id not in slow]
+
+
+def _patience() -> float:
+    own_core = _SIBLINGS.is_file() and _SIBLINGS.read_text().strip().isdigit()
+    return _PATIENCE if own_core else _PATIENCE_SHARED_CORE
+
+
+def _joined(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The verdict of two pieces together: what failed first in the order of evalplus, base before plus, decides the status."""
+    worse = min(one, other, key=lambda row: (row["passed"], row["passed_plus"] is not False))
+    share = one["share"] + other["share"]
+    return {
+        "passed": one["passed"] and other["passed"],
+        "passed_plus": worse["passed_plus"],
+        "status": worse["status"],
+        "seconds": round(one["seconds"] + other["seconds"], 3),
+        "near": one["near"] or other["near"] or share > 1,  # in one piece the limit of all calls may decide
+        "share": share,
+    }
+
+
 def scorer(dataset: Dataset, protocol: Protocol) -> str:
     """Whose rules decide."""
     if dataset.tasks and "base_input" not in dataset.tasks[0]:
@@ -110,7 +142,7 @@ def scorer(dataset: Dataset, protocol: Protocol) -> str:
 
 
 def _sample(verdict: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in verdict.items() if key != "near"}
+    return {key: value for key, value in verdict.items() if key not in ("near", "share")}
 
 
 def _programs(
@@ -157,19 +189,35 @@ class _Truth:
     def __init__(self, dataset: Dataset, protocol: Protocol) -> None:
         folder = Path(os.environ.get("MAGICODER_CACHE") or environment.ROOT / ".cache") / "ground-truth"
         self.path = folder / f"{dataset.sha256[:16]}-{environment.lock_sha256(name(protocol))[:8]}.json"
-        self._fresh: dict[str, dict[str, Any]] = {}
+        self._fresh: dict[tuple[str, str], dict[tuple[int, int], dict[str, list[Any]]]] = {}
 
-    def add(self, task_id: str, parts: dict[str, Any]) -> None:
-        if parts:
-            self._fresh.setdefault(task_id, {}).update(parts)
+    def add(self, task_id: str, parts: dict[str, dict[str, list[Any]]], piece: tuple[int, int]) -> None:
+        for part, truth in parts.items():
+            self._fresh.setdefault((task_id, part), {})[piece] = truth
 
     def save(self) -> None:
-        """Adds what is new to the file."""
-        if self._fresh:
+        """Adds what is new to the file: parts of which every piece is known."""
+        whole = {
+            key: _interleaved([pieces[number, count] for number in range(count)])
+            for key, pieces in self._fresh.items()
+            for count in {count for _, count in pieces}
+            if all((number, count) in pieces for number in range(count))
+        }
+        if whole:
             known = records.read_json(self.path) if self.path.is_file() else {}
-            for task_id, parts in self._fresh.items():
-                known.setdefault(task_id, {}).update(parts)
+            for (task_id, part), truth in whole.items():
+                known.setdefault(task_id, {})[part] = truth
             records.write_text(self.path, json.dumps(known, separators=(",", ":")))
+
+
+def _interleaved(pieces: list[dict[str, list[Any]]]) -> dict[str, list[Any]]:
+    """The lists of which `pieces[k]` holds every n-th item from the k-th on."""
+    found: dict[str, list[Any]] = {}
+    for name in pieces[0]:
+        found[name] = [None] * sum(len(piece[name]) for piece in pieces)
+        for number, piece in enumerate(pieces):
+            found[name][number :: len(pieces)] = piece[name]
+    return found
 
 
 def name(protocol: Protocol) -> str:
@@ -199,7 +247,7 @@ class _Workers:
                     process = self._start()
                 answer = _exchange(process, request)
                 if answer is not None:
-                    self._truth.add(request.task_id, answer["ground_truth"])
+                    self._truth.add(request.task_id, answer["ground_truth"], request.piece)
                     verdicts: list[dict[str, Any]] = answer["verdicts"]
                     return verdicts
                 process = None
@@ -250,9 +298,7 @@ def _exchange(process: subprocess.Popen[str], request: _Request) -> dict[str, An
     """One question and its answer; None when the process died."""
     assert process.stdin and process.stdout
     try:
-        process.stdin.write(
-            json.dumps({"task_id": request.task_id, "programs": request.programs, "patience": request.patience}) + "\n"
-        )
+        process.stdin.write(json.dumps(asdict(request)) + "\n")
         process.stdin.flush()
     except BrokenPipeError:
         return None
