@@ -171,6 +171,9 @@ class Scoring(_Strict):
         description="CPU seconds that one call may take, or four times what the canonical solution takes",
     )
     program_seconds: float = Field(default=60.0, gt=0, description="the same for all calls of a program together")
+    ds1000_seconds: float = Field(
+        default=120.0, gt=0, description="CPU seconds of one DS-1000 program; 120 is the benchmark's own limit"
+    )
     memory_mb: int = Field(default=4096, gt=0)
     sandbox: Literal["auto", "container", "bubblewrap", "userns", "none"] = Field(
         default="auto", description="the back end; `none` runs model-written code without any isolation"
