@@ -163,8 +163,19 @@ class Generation(_Strict):
     ds1000: SampledBenchmark | None = None
 
 
+class Executor(_Strict):
+    """Where programs are judged in bulk; Slurm and Ray need a folder of the run that all machines see."""
+
+    kind: Literal["local", "slurm", "ray"] = "local"
+    shard: int = Field(default=100, gt=0, description="programs of one of datatrove's tasks")
+    options: dict[str, Any] = Field(
+        default={}, description="of datatrove's executor: `partition` and `time` for Slurm, `mem_per_cpu_gb`, ..."
+    )
+
+
 class Scoring(_Strict):
     workers: int = Field(gt=0, description="sandboxes at a time")
+    executor: Executor = Executor()
     call_seconds: float = Field(
         default=1.0,
         gt=0,
