@@ -60,8 +60,12 @@ def main() -> None:
     except OSError as error:
         missing.append(f"California housing ({error})")
     if missing:
-        print(f"ds1000: example tables that could not be had: {', '.join(missing)}: the problems that load them are marked")
-        print("ds1000: put them into MAGICODER_DATA (seaborn/NAME.csv, scikit-learn/cal_housing.tgz) and build the environment again")
+        print(
+            f"ds1000: example tables that could not be had: {', '.join(missing)}: the problems that load them are marked"
+        )
+        print(
+            "ds1000: put them into MAGICODER_DATA (seaborn/NAME.csv, scikit-learn/cal_housing.tgz) and build the environment again"
+        )
     for packages in prefix.glob("lib/python*/site-packages"):
         compileall.compile_dir(packages, quiet=2, workers=0)
 

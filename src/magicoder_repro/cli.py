@@ -142,10 +142,16 @@ def fetch(
 
 @app.command()
 def score(
-    benchmark: Annotated[str | None, typer.Argument(help="humaneval or mbpp (or minibench-... of each).")] = None,
+    benchmark: Annotated[
+        str | None, typer.Argument(help="humaneval, mbpp or ds1000 (or minibench-... of each).")
+    ] = None,
     samples: Annotated[
         Path | None,
-        typer.Argument(metavar="SAMPLES", help="JSONL: `task_id` with `completion` or `solution`, any number a task."),
+        typer.Argument(
+            metavar="SAMPLES",
+            help="JSONL, any number of lines a task: `task_id` with `completion` or `solution`; ds1000: `problem_id` with "
+            "`completion`. Equal lines are samples of their own.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the result goes (JSON).")] = None,
     protocol: Annotated[
@@ -175,6 +181,7 @@ def score(
     """Judge model-written programs in the sandbox, or compare two results.
 
     magicoder score humaneval samples.jsonl -o result.json
+    magicoder score ds1000 samples.jsonl -o result.json
     magicoder score --compare a.json b.json
     """
     from magicoder_repro.score import command

@@ -24,6 +24,7 @@ from magicoder_repro.generate import complete
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say
 from magicoder_repro.report import compare
+from magicoder_repro.score import stage as scoring
 
 Config = Callable[[Profile], dict[str, Any]]
 
@@ -80,6 +81,13 @@ def _generate(label: str, style: str) -> Config:
         }
 
     return config
+
+
+def _score(profile: Profile) -> dict[str, Any]:
+    found = _section("scoring")(profile)
+    if profile.generation.ds1000 or profile.generation.minibench_ds1000:
+        found["environments"] = scoring.environments()  # one that is built later makes up for the gap
+    return found
 
 
 def _report(profile: Profile) -> dict[str, Any]:
@@ -169,7 +177,7 @@ STAGES = (
         "pass@1 by running every completion in the sandbox",
         "score.stage:build",
         {"base": "generate-base", "magicoder": "generate-magicoder", "magicoder-s": "generate-magicoder-s"},
-        _section("scoring"),
+        _score,
     ),
     Stage(
         "analyze",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from magicoder_repro import benchmarks, errors, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
-from magicoder_repro.score import evalplus, sandbox
+from magicoder_repro.score import ds1000, evalplus, sandbox
 
-_BENCHMARKS = ("humaneval", "mbpp")
+_BENCHMARKS = ("humaneval", "mbpp", "ds1000")
 
 
 def score(
@@ -30,7 +31,8 @@ def score(
     skip_unknown: bool,
 ) -> None:
     """Judges the samples and writes DESIGN's OUT.json."""
-    if benchmark.removeprefix(benchmarks.MINIBENCH) not in _BENCHMARKS:
+    family = benchmark.removeprefix(benchmarks.MINIBENCH)
+    if family not in _BENCHMARKS:
         raise UsageError(f"score: no scorer for {benchmark!r}: one of {', '.join(_BENCHMARKS)}")
     chosen = benchmarks.protocol(protocol)
     try:
@@ -41,28 +43,52 @@ def score(
         raise UsageError(f"--sandbox {backend}: one of auto, container, bubblewrap, userns, none") from None
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"{out}: give the name of a file in a folder that exists")
-    rows = list(records.read_jsonl(samples, ("task_id",)))
+    if family == "ds1000" and (sanitized or chosen != "paper"):
+        raise UsageError("score: ds1000 has one protocol, paper, and no --sanitize")
+    rows = list(records.read_jsonl(samples, () if family == "ds1000" else ("task_id",)))
     if not rows:
         raise UsageError(f"{samples}: no sample in it")
     dataset = benchmarks.load(benchmark, chosen, data=data)
     if skip_unknown:
-        tasks = {task["task_id"] for task in dataset.tasks}
-        known = [row for row in rows if row["task_id"] in tasks]
+        if family == "ds1000":
+            numbers = {ds1000.task_id(task) for task in dataset.tasks}
+            known = [row for row in rows if ds1000.sample_id(row) in numbers]
+        else:
+            tasks = {task["task_id"] for task in dataset.tasks}
+            known = [row for row in rows if row["task_id"] in tasks]
         say(f"score: {len(rows) - len(known)} samples of tasks that are not in the set are left out")
         rows = known
-    say(
-        f"score: {len(rows)} samples, {dataset.name} {dataset.version}, {evalplus.scorer(dataset, chosen)}, "
-        f"sandbox {sandbox.choose(backend)}"
-    )
+    scorer = ds1000.scorer() if family == "ds1000" else evalplus.scorer(dataset, chosen)
+    say(f"score: {len(rows)} samples, {dataset.name} {dataset.version}, {scorer}, sandbox {sandbox.choose(backend)}")
     if backend == "none":
         say("score: WARNING: no sandbox: model-written code runs as you, with your files and your network")
     try:
-        result = evalplus.score(benchmark, dataset, rows, config, chosen, "score", sanitized)
+        if family == "ds1000":
+            result = _ds1000(benchmark, dataset, rows, config, out)
+        else:
+            result = evalplus.score(benchmark, dataset, rows, config, chosen, "score", sanitized)
     except UsageError as error:
         raise UsageError(f"{samples}: {error}") from None
     records.write_json(out, result)
     metrics = ", ".join(f"{name} {value:.1f}" for name, value in result["metrics"].items())
     say(f"score: {metrics} -> {out}")
+
+
+def _ds1000(
+    benchmark: str, dataset: benchmarks.Dataset, rows: list[records.Record], config: Scoring, out: Path
+) -> dict[str, Any]:
+    """Judges in a folder beside `out`, where a killed run goes on, and says what the numbers do not tell."""
+    work = out.with_name(f".{out.name}.work")
+    result = ds1000.score(benchmark, dataset, rows, config, "score ds1000", work)
+    shutil.rmtree(work, ignore_errors=True)
+    if result["without_samples"]:
+        judged = len(result["tasks"])
+        say(f"score: WARNING: pass@1 is of the {judged} problems that have samples, of {len(dataset.tasks)}")
+    if result["without_table"]:
+        say(f"score: WARNING: example tables are not there, these problems fail: {result['without_table']}")
+    for library, found in result["libraries"].items():
+        say(f"score: {library} {found['pass@1']:.1f} ({found['tasks']} problems)")
+    return result
 
 
 def compare(one: Path, other: Path) -> int:

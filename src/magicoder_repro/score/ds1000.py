@@ -7,7 +7,6 @@ the problems of its library import.
 
 from __future__ import annotations
 
-import json
 import marshal
 import re
 import secrets
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import benchmarks, environment, records
+from magicoder_repro import environment, records
 from magicoder_repro.benchmarks import Dataset
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
@@ -121,6 +120,12 @@ def task_id(task: records.Record) -> str:
     return str(task["metadata"]["problem_id"])
 
 
+def sample_id(sample: records.Record) -> str | None:
+    """The number of the problem that a sample is of, as text; None when it has none."""
+    name = sample.get("problem_id", sample.get("task_id"))
+    return str(name) if isinstance(name, int | str) and not isinstance(name, bool) else None
+
+
 def libraries(dataset: Dataset) -> list[str]:
     """The libraries of the set, in its order."""
     return list(dict.fromkeys(task["metadata"]["library"] for task in dataset.tasks))
@@ -131,15 +136,15 @@ def _programs(tasks: dict[str, records.Record], samples: Sequence[records.Record
     found: dict[str, list[str]] = {}
     unknown: dict[str, None] = {}
     for number, sample in enumerate(samples, 1):
-        name = sample["problem_id"] if "problem_id" in sample else sample.get("task_id")
-        if isinstance(name, bool) or not isinstance(name, int | str):
+        name = sample_id(sample)
+        if name is None:
             raise UsageError(f"sample {number} has no 'problem_id': give the problem's number in the whole set")
         code = sample.get("completion")
         if not isinstance(code, str):
             raise UsageError(f"sample {number} (problem {name}): the field 'completion' is missing or not text")
-        if str(name) not in tasks:
-            unknown[str(name)] = None
-        found.setdefault(str(name), []).append(code)
+        if name not in tasks:
+            unknown[name] = None
+        found.setdefault(name, []).append(code)
     if unknown:
         listed = ", ".join(list(unknown)[:20]) + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else "")
         raise UsageError(
@@ -203,9 +208,7 @@ class Judge:
         self._home = _Home(settings["environment"])
         rows = records.read_jsonl(Path(settings["tasks"]))
         self._contexts = {
-            task_id(task): task["code_context"]
-            for task in rows
-            if task["metadata"]["library"] == settings["library"]
+            task_id(task): task["code_context"] for task in rows if task["metadata"]["library"] == settings["library"]
         }
         self._warm: dict[str, sandbox.warm.Interpreter] = {}
 
@@ -258,4 +261,6 @@ def _status(outcome: sandbox.Outcome, token: bytes) -> str:
     if told is None:
         return "ended early" if outcome.status == "ok" else outcome.status
     name = told[1].decode()
-    return {"test_execution": "wrong", "test_string": "forbidden", "passed": "an exception named passed"}.get(name, name)
+    return {"test_execution": "wrong", "test_string": "forbidden", "passed": "an exception named passed"}.get(
+        name, name
+    )

@@ -137,7 +137,7 @@ def main() -> None:
     nothing = os.open("/dev/null", os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: PTH123, SIM115
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     sys.path.insert(0, "")
     sys.argv = ["-c"]
     write, leave, run, failed = os.write, os._exit, exec, AssertionError
