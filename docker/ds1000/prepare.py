@@ -42,8 +42,8 @@ def content(data: Path, name: str) -> bytes:
 
 def main() -> None:
     """Fills PREFIX/share."""
-    prefix = Path(sys.argv[1])
-    data = Path(os.environ.get("MAGICODER_DATA") or Path(__file__).parents[2] / "data")
+    prefix = Path(sys.argv[1]).resolve()
+    data = Path(os.environ.get("MAGICODER_DATA") or Path(__file__).parents[2] / "data").resolve()
     missing = []
     folder = prefix / "share" / "seaborn-data"
     folder.mkdir(parents=True, exist_ok=True)
