@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_ANSWER = "/box/ans.png"  # the figure that a Matplotlib test has drawn before the solution runs
+_FIGURE = "ans.png"  # what a Matplotlib test has drawn before the solution runs
 # What the tests compare with: modules, and classes with the methods that compare.
 _TOOLS = (
     *("builtins", "copy", "io", "math", "tokenize", "PIL.Image", "scipy.sparse", "matplotlib.pyplot"),
@@ -52,24 +52,25 @@ class _Guard:
         self._run, self._names, self._before = run, names, dict(names)
         self._modules = [(module, _callables(vars(module))) for module in _present(_TOOLS)]
         self._classes = [(kind, dict(vars(kind))) for kind in _present_classes()]
-        self._answer: bytes | None = None
+        self._place = os.path.abspath(_FIGURE)  # noqa: PTH100 - pathlib is not imported for this
+        self._figure: bytes | None = None
 
     def execute(self, code: str, names: dict[str, Any]) -> None:
         """`exec`; a result that compares itself is refused."""
-        self._hide_answer()
+        self._hide_figure()
         try:
             self._run(code, names)
         finally:
             self._put_right()
         assert not _compares_itself(names.get("result"), names)
 
-    def _hide_answer(self) -> None:
+    def _hide_figure(self) -> None:
         """Takes the test's figure away, which a solution could copy."""
-        self._answer = None
-        if os.path.exists(_ANSWER):  # noqa: PTH110 - pathlib is not imported for this
-            with open(_ANSWER, "rb") as file:  # noqa: PTH123
-                self._answer = file.read()
-            os.unlink(_ANSWER)  # noqa: PTH108
+        self._figure = None
+        if os.path.exists(self._place):  # noqa: PTH110
+            with open(self._place, "rb") as file:  # noqa: PTH123
+                self._figure = file.read()
+            os.unlink(self._place)  # noqa: PTH108
 
     def _put_right(self) -> None:
         """Puts back what the solution replaced. State that libraries keep (options, random numbers, figures) is not touched."""
@@ -86,9 +87,9 @@ class _Guard:
                     delattr(kind, name)
         self._names.clear()
         self._names.update(self._before)
-        if self._answer is not None:
-            with open(_ANSWER, "wb") as file:  # noqa: PTH123
-                file.write(self._answer)
+        if self._figure is not None:
+            with open(self._place, "wb") as file:  # noqa: PTH123
+                file.write(self._figure)
 
 
 def _present(names: tuple[str, ...]) -> Iterator[Any]:
