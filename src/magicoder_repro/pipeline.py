@@ -24,6 +24,7 @@ from magicoder_repro.generate import complete
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say
 from magicoder_repro.report import compare
+from magicoder_repro.score.multipl_e import toolchains
 
 Config = Callable[[Profile], dict[str, Any]]
 
@@ -80,6 +81,12 @@ def _generate(label: str, style: str) -> Config:
         }
 
     return config
+
+
+def _score(profile: Profile) -> dict[str, Any]:
+    """The scoring, and where MultiPL-E is scored this machine's toolchains: another compiler is another result."""
+    asked = profile.generation.multipl_e or profile.generation.minibench_multipl_e
+    return _section("scoring")(profile) | ({"toolchains": toolchains.versions()} if asked else {})
 
 
 def _report(profile: Profile) -> dict[str, Any]:
@@ -169,7 +176,7 @@ STAGES = (
         "pass@1 by running every completion in the sandbox",
         "score.stage:build",
         {"base": "generate-base", "magicoder": "generate-magicoder", "magicoder-s": "generate-magicoder-s"},
-        _section("scoring"),
+        _score,
     ),
     Stage(
         "analyze",

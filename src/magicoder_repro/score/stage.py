@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from magicoder_repro import benchmarks, records
@@ -10,9 +11,10 @@ from magicoder_repro.artifact import Work
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
 from magicoder_repro.score import evalplus, sandbox
+from magicoder_repro.score.multipl_e import driver as multipl_e
+from magicoder_repro.score.multipl_e import toolchains
 
 NO_SCORER = {
-    "multipl-e": "no scorer yet: the six languages' toolchains come with their own environments",
     "ds1000": "no scorer yet: DS-1000's library versions come with their own environment",
 }
 
@@ -34,16 +36,20 @@ def build(work: Work) -> None:
                 "prompt": about["prompt"],
             }
             gap = NO_SCORER.get(about["benchmark"].removeprefix(benchmarks.MINIBENCH))
+            if about["language"] is not None:
+                gap = toolchains.gaps([about["language"]]).get(about["language"])
             if gap is not None:
                 summary.append({**row, "metrics": {}, "gap": gap})
                 continue
             result_path = work.private / model / f"{name}.json"
             if not result_path.is_file():
                 samples = list(records.read_jsonl(folder / f"{name}.jsonl", ("task_id",)))
-                records.write_json(result_path, _result(about, samples, config, f"score {model} {name}"))
+                judging = work.private / model / f"{name}.work"
+                records.write_json(result_path, _result(about, samples, config, f"score {model} {name}", judging))
             result = records.read_json(result_path)
             records.write_json(work.out / model / f"{name}.json", result)
             summary.append({**row, "metrics": result["metrics"], "scorer": result["scorer"], "gap": None})
+    summary += _means(summary)
     records.write_jsonl(work.out / "summary.jsonl", summary)
     work.counts.update(
         results=sum(row["gap"] is None for row in summary),
@@ -53,11 +59,35 @@ def build(work: Work) -> None:
     )
 
 
-def _result(about: dict[str, Any], samples: list[records.Record], config: Scoring, label: str) -> dict[str, Any]:
+def _means(summary: list[records.Record]) -> list[records.Record]:
+    """The task-weighted mean over MultiPL-E's languages, of each model for which all six were judged."""
+    found = []
+    for family in ("multipl-e", f"{benchmarks.MINIBENCH}multipl-e"):
+        names = [f"{family}-{language}" for language in benchmarks.MULTIPL_E_LANGUAGES]
+        for model in dict.fromkeys(row["model"] for row in summary):
+            rows = [
+                row for row in summary if row["model"] == model and row["benchmark"] in names and row["gap"] is None
+            ]
+            if len(rows) < len(names):
+                continue
+            tasks = sum(row["tasks"] for row in rows)
+            mean = sum(row["metrics"]["pass@1"] * row["tasks"] for row in rows) / tasks
+            whole = {"benchmark": family, "tasks": tasks, "of": sum(row["of"] for row in rows)}
+            found.append({**rows[0], **whole, "metrics": {"pass@1": round(mean, 4)}})
+    return found
+
+
+def _result(
+    about: dict[str, Any], samples: list[records.Record], config: Scoring, label: str, work: Path
+) -> dict[str, Any]:
     dataset = benchmarks.load(about["benchmark"], language=about["language"])
     chosen = replace(dataset, tasks=dataset.tasks[: about["tasks"]])
-    sanitized = about["benchmark"].endswith("mbpp")  # as in the paper
-    found = evalplus.score(about["benchmark"], chosen, samples, config, "paper", label, sanitized)
+    if about["language"] is not None:
+        sets = {about["language"]: chosen}
+        found = multipl_e.score(about["benchmark"], sets, {about["language"]: samples}, config, "paper", label, work)
+    else:
+        sanitized = about["benchmark"].endswith("mbpp")  # as in the paper
+        found = evalplus.score(about["benchmark"], chosen, samples, config, "paper", label, sanitized)
     for task in found["tasks"]:
         for sample in task["samples"]:
             del sample["seconds"]  # the clock would make two equal runs differ
