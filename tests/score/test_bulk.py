@@ -32,6 +32,10 @@ class Squares:
 
     def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
         time.sleep(self.settings.get("pause", 0))
+        if self.settings.get("children"):  # as a sandbox does: start processes and kill them
+            child = subprocess.Popen(["sleep", "60"])
+            child.kill()
+            child.wait()
         if request["number"] == 13 and "trouble" in self.settings:
             if self.settings["trouble"] == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -64,6 +68,10 @@ def test_a_process_judges_many_shards_with_one_judge(tmp_path: Path) -> None:
     assert 1 <= len(list((tmp_path / "marks").iterdir())) <= 2
 
 
+def test_a_judge_may_start_and_kill_processes(tmp_path: Path) -> None:
+    assert _judge(tmp_path / "work", children=True) == EXPECTED
+
+
 def test_no_request_is_no_answer(tmp_path: Path) -> None:
     assert bulk.judge([], SQUARES, {}, tmp_path / "work", "test", 2, Executor()) == []
 
@@ -88,7 +96,7 @@ def test_a_judge_in_trouble_is_one_line_and_the_rest_goes_on_later(trouble: str,
     with pytest.raises(UsageError, match=message):
         _judge(tmp_path / "work", trouble=trouble)
     if trouble == "killed":
-        assert "killed by signal 9" in (tmp_path / "work" / "executor.log").read_text()
+        assert "signal or with exit code 9" in (tmp_path / "work" / "executor.log").read_text()
 
 
 def test_killed_in_the_middle_it_goes_on_and_leaves_nothing_running(tmp_path: Path) -> None:

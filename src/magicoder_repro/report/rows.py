@@ -162,13 +162,13 @@ def _scores(folder: Path) -> list[Row]:
 
 def _library(model: str, benchmark: str, library: str, found: dict[str, Any]) -> Row:
     """DS-1000's pass@1 of one library."""
-    low, high = wilson(found["pass@1"], found["tasks"])
+    low, high = wilson(found["metrics"]["pass@1"], found["tasks"])
     paper, source = _table3(model, library.lower()) if benchmark == "ds1000" else (None, "")
     return Row(
         f"{benchmark}.{model}.{library}",
         "scores",
         f"{MODELS[model]}: {benchmark} {library} pass@1, {found['tasks']} problems",
-        found["pass@1"],
+        found["metrics"]["pass@1"],
         "%",
         math.ceil(1000 * max(2, found["tasks"] // 5) / found["tasks"]) / 10,
         round(low, 1),

@@ -171,7 +171,7 @@ def drive(folder_name: str, caller: int) -> None:
     _die_with_parent()
     if os.getppid() != caller:
         return
-    os.register_at_fork(after_in_child=_die_with_parent)  # datatrove's and multiprocess' helpers too
+    os.register_at_fork(after_in_child=_begin_child)  # datatrove's and multiprocess' helpers too
     folder = Path(folder_name)
     about = records.read_json(folder / "job.json")
     executor = Executor.model_validate(about["executor"])
@@ -207,9 +207,14 @@ def drive(folder_name: str, caller: int) -> None:
 
 def _stop_when_a_child_was_killed(_: int, __: FrameType | None) -> None:
     ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if ended is not None and ended.si_code != os.CLD_EXITED:
-        print(f"a judge's process was killed by signal {ended.si_status}: out of memory?", flush=True)
+    if ended is not None and ended.si_status not in (0, signal.SIGTERM):  # the pool ends its processes by SIGTERM
+        print(f"a judge's process ended by signal or with exit code {ended.si_status}: out of memory?", flush=True)
         os._exit(1)
+
+
+def _begin_child() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _die_with_parent()
 
 
 def _die_with_parent() -> None:

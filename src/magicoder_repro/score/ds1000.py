@@ -11,6 +11,7 @@ import marshal
 import re
 import secrets
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,10 @@ def score(
         }
         about = f"{label} {library}"
         factory = f"{Judge.__module__}:{Judge.__name__}"
-        answers = bulk.judge(requests, factory, settings, folder / library, about, config.workers, config.executor)
+        # small enough that no worker waits long for another
+        shard = min(config.executor.shard, max(8, len(requests) // (8 * config.workers)))
+        executor = config.executor.model_copy(update={"shard": shard})
+        answers = bulk.judge(requests, factory, settings, folder / library, about, config.workers, executor)
         verdicts.update(
             {(row["problem_id"], row["code"]): answer for row, answer in zip(requests, answers, strict=True)}
         )
@@ -97,11 +101,13 @@ def score(
         "sandbox": backend,
         "metrics": pass_at_k.metrics(rows),
         "libraries": {
-            library: {"tasks": len(found), **pass_at_k.metrics(found)} for library, found in by_library.items() if found
+            library: {"metrics": pass_at_k.metrics(found), "tasks": len(found)}
+            for library, found in by_library.items()
+            if found
         },
         "programs": {"samples": len(samples), "distinct": len(verdicts)},
-        "without_samples": [name for name in tasks if name not in programs],
-        "without_table": missing,
+        "missing_tables": missing,
+        "statuses": dict(Counter(row["status"] for found in rows.values() for row in found).most_common()),
         "tasks": [
             {"task_id": name, "library": tasks[name]["metadata"]["library"], "samples": rows[name]}
             for name in tasks
@@ -133,6 +139,8 @@ def libraries(dataset: Dataset) -> list[str]:
 
 def _programs(tasks: dict[str, records.Record], samples: Sequence[records.Record]) -> dict[str, list[str]]:
     """The completions of each problem that has one, in the order of the samples; UsageErrors name what is wrong."""
+    if not samples:
+        raise UsageError("no sample of a problem that is in the set")
     found: dict[str, list[str]] = {}
     unknown: dict[str, None] = {}
     for number, sample in enumerate(samples, 1):
