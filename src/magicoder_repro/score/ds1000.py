@@ -258,6 +258,18 @@ class Judge:
             self._warm.pop(kind).close()
         return outcome
 
+    def close(self) -> None:
+        """Ends the warm interpreters."""
+        for interpreter in self._warm.values():
+            interpreter.close()
+        self._warm.clear()
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def _status(outcome: sandbox.Outcome, token: bytes) -> str:
     """`passed`; `wrong` (a test failed), `forbidden` (`test_string` did), an exception's name, or what the sandbox stopped it for."""

@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 _FIGURE = "ans.png"  # what a Matplotlib test has drawn before the solution runs
@@ -50,7 +50,7 @@ class _Guard:
     def __init__(self, run: Callable[..., None], names: dict[str, Any]) -> None:
         names["exec"] = self.execute  # what the test calls
         self._run, self._names, self._before = run, names, dict(names)
-        self._modules = [(module, _callables(vars(module))) for module in _present(_TOOLS)]
+        self._modules = [(vars(module), _callables(vars(module))) for module in _present(_TOOLS)]
         self._classes = [(kind, dict(vars(kind))) for kind in _present_classes()]
         self._place = os.path.abspath(_FIGURE)  # noqa: PTH100 - pathlib is not imported for this
         self._figure: bytes | None = None
@@ -74,8 +74,7 @@ class _Guard:
 
     def _put_right(self) -> None:
         """Puts back what the solution replaced. State that libraries keep (options, random numbers, figures) is not touched."""
-        for module, before in self._modules:
-            now = vars(module)
+        for now, before in self._modules:  # builtins first: what follows calls them
             for name, value in before.items():
                 if now.get(name) is not value:
                     now[name] = value
@@ -92,15 +91,18 @@ class _Guard:
                 file.write(self._figure)
 
 
-def _present(names: tuple[str, ...]) -> Iterator[Any]:
-    return (sys.modules[name] for name in names if name in sys.modules)
+def _present(names: tuple[str, ...]) -> list[Any]:
+    """The modules of packages that are imported; numpy imports some of its own only when they are asked for."""
+    return [sys.modules[name] for name in names if name.partition(".")[0] in sys.modules and _importable(name)]
 
 
-def _present_classes() -> Iterator[type]:
-    for name in _CLASSES:
-        module, _, kind = name.rpartition(".")
-        if module in sys.modules and hasattr(sys.modules[module], kind):
-            yield getattr(sys.modules[module], kind)
+def _present_classes() -> list[type]:
+    found = (name.rpartition(".") for name in _CLASSES)
+    return [
+        getattr(sys.modules[module], kind)
+        for module, _, kind in found
+        if module in sys.modules and hasattr(sys.modules[module], kind)
+    ]
 
 
 def _callables(names: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +129,10 @@ def _seed() -> None:
         sys.modules["torch"].manual_seed(0)
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(0)
+
+
+if WARM:
+    _present(_TOOLS)
 
 
 def main() -> None:
