@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,19 +35,30 @@ def _settings(library: str, **changes: Any) -> dict[str, Any]:
     return {**found, "seconds": 20.0, "memory_mb": 4096, **changes}
 
 
+@contextmanager
+def _judges(**changes: Any) -> Iterator[Ask]:
+    """The status of one program of minibench, by library; a judge of each library serves all tests of a kind."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def judge(library: str) -> ds1000.Judge:
+            return stack.enter_context(ds1000.Judge(_settings(library, **changes)))
+
+        yield lambda library, code: str(judge(library)({"problem_id": IDS[library], "code": code})["status"])
+
+
 @pytest.fixture(scope="module")
 def ask() -> Iterator[Ask]:
-    """The status of one program of minibench, by library; a judge of each library serves all tests."""
-    judges: dict[str, ds1000.Judge] = {}
+    """Judges with generous limits."""
+    with _judges() as found:
+        yield found
 
-    def status(library: str, code: str) -> str:
-        if library not in judges:
-            judges[library] = ds1000.Judge(_settings(library))
-        return str(judges[library]({"problem_id": IDS[library], "code": code})["status"])
 
-    yield status
-    for judge in judges.values():
-        judge.close()
+@pytest.fixture(scope="module")
+def ask_strictly() -> Iterator[Ask]:
+    """Judges with tight limits."""
+    with _judges(seconds=2.0, memory_mb=2048) as found:
+        yield found
 
 
 @pytest.mark.parametrize("library", IDS)
@@ -145,13 +158,11 @@ BOTHERSOME = {
 
 
 @pytest.mark.parametrize("name", BOTHERSOME)
-def test_a_bothersome_solution_gets_a_verdict(name: str) -> None:
+def test_a_bothersome_solution_gets_a_verdict(name: str, ask_strictly: Ask) -> None:
     code, status = BOTHERSOME[name]
-    with ds1000.Judge(_settings("Numpy", seconds=2.0, memory_mb=2048)) as judge:
-        found = judge({"problem_id": IDS["Numpy"], "code": code.format(reference=REFERENCE[IDS["Numpy"]])})
-        assert found["status"] == (status or found["status"]) and (found["passed"] or status != "passed")
-        right = judge({"problem_id": IDS["Numpy"], "code": REFERENCE[IDS["Numpy"]]})
-        assert right["status"] == "passed"
+    found = ask_strictly("Numpy", code.format(reference=REFERENCE[IDS["Numpy"]]))
+    assert found == status or (status is None and found != "passed")
+    assert ask_strictly("Numpy", REFERENCE[IDS["Numpy"]]) == "passed"
 
 
 NEIGHBOUR = """

@@ -52,7 +52,7 @@ def score(
     """
     tasks = {task_id(task): task for task in dataset.tasks}
     programs = _programs(tasks, samples)
-    home = _Home(environment_name)
+    home = Home(environment_name)
     backend = sandbox.choose(config.sandbox)
     missing = {name: table for name in programs if (table := home.missing_table(tasks[name]))}
     verdicts: dict[tuple[str, str], dict[str, Any]] = {}
@@ -162,7 +162,7 @@ def _programs(tasks: dict[str, records.Record], samples: Sequence[records.Record
     return found
 
 
-class _Home:
+class Home:
     """The environment that the programs run in."""
 
     def __init__(self, name: str) -> None:
@@ -213,7 +213,7 @@ class Judge:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
-        self._home = _Home(settings["environment"])
+        self._home = Home(settings["environment"])
         rows = records.read_jsonl(Path(settings["tasks"]))
         self._contexts = {
             task_id(task): task["code_context"] for task in rows if task["metadata"]["library"] == settings["library"]
@@ -230,7 +230,10 @@ class Judge:
         }
         seconds = self._settings["seconds"]
         limits = sandbox.Limits(
-            wall_seconds=2 * seconds + 10, cpu_seconds=seconds, memory_mb=self._settings["memory_mb"], output_bytes=1000
+            wall_seconds=1.5 * seconds + 5,
+            cpu_seconds=seconds,
+            memory_mb=self._settings["memory_mb"],
+            output_bytes=1000,
         )
         files = {"task": marshal.dumps(task, 2)}
         kind = heavy(task["context"])
