@@ -2,9 +2,10 @@
 
     .envs/core/bin/python benchmarks/score_ds1000.py [--every 10]
 
-Both judge reference solutions with as many workers as there are cores. Ours: the whole command, all 1,000 problems, in the sandbox. The
-benchmark's own way, a fresh interpreter a program without a sandbox: every tenth problem (`--every`; of each library alike), its wall seconds
-times that number. Needs ds1000/ds1000.jsonl (MAGICODER_DATA) and .envs/ds1000. Writes score_ds1000.json beside this file.
+Both judge reference solutions with as many workers as there are cores. Ours: the whole command, all 1,000 problems, in the
+sandbox. The benchmark's own way, a fresh interpreter a program without a sandbox: every tenth problem of each library
+(`--every`), its wall seconds times that number. Needs ds1000/ds1000.jsonl (MAGICODER_DATA) and .envs/ds1000. Writes
+score_ds1000.json beside this file.
 """
 
 from __future__ import annotations
