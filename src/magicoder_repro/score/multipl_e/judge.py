@@ -36,7 +36,7 @@ Status = Literal[
     "left early",
     "no tests",
 ]
-_WALL = 4  # times the CPU limit: a busy machine decides nothing, and a program that sleeps ends
+_WALL = 3  # times the CPU limit: a busy machine decides nothing, and a program that sleeps ends
 _COMPILER = Path(__file__).with_name("Compiler.java")
 _SESSION = Limits(wall_seconds=1e9, cpu_seconds=1e6, memory_mb=2048, processes=128)
 _HEAP_MB = 512  # of the compiler that stays alive
@@ -63,7 +63,7 @@ class Language:
     compile_seconds: float
     run_seconds: float
     compile: Callable[[Toolchain, str], list[str]] | None = None
-    run: Callable[[Toolchain], list[str]] = lambda _: ["./program"]
+    run: Callable[[Toolchain, int], list[str]] = lambda _, __: ["./program"]  # the number: MB of memory
 
 
 LANGUAGES = {
@@ -92,7 +92,10 @@ LANGUAGES = {
             ],
             *["-nowarn", "-cp", found.classpath, "-d", ".", "program.java"],
         ],
-        lambda found: [found.tools["java"], "-ea", "-XX:+UseSerialGC", "-cp", f".:{found.classpath}", "Problem"],
+        lambda found, memory: [
+            *[found.tools["java"], "-ea", "-XX:+UseSerialGC", f"-Xmx{memory // 2}m"],
+            *["-cp", f".:{found.classpath}", "Problem"],
+        ],
     ),
     "js": Language(
         "program.js",
@@ -100,7 +103,7 @@ LANGUAGES = {
         '\n;require("fs").writeSync(2, `\\n${{{0} + {1}}}\\n`);',
         15.0,
         5.0,
-        run=lambda found: [found.tools["node"], "program.js"],
+        run=lambda found, _: [found.tools["node"], "program.js"],
     ),
     "php": Language(
         "program.php",
@@ -108,7 +111,7 @@ LANGUAGES = {
         '\n\\fwrite(\\STDERR, "\\n" . ({0} + {1}) . "\\n");',
         15.0,
         15.0,
-        run=lambda found: [found.tools["php"], "program.php"],
+        run=lambda found, _: [found.tools["php"], "program.php"],
     ),
     "rs": Language(
         "program.rs",
@@ -178,7 +181,7 @@ class Judge:
         readonly = found.readonly
         compiled = secrets.token_hex(8)
         files = {how.file: source}
-        run = f"ulimit -t {how.run_seconds:.0f}; exec {shlex.join(how.run(found))}"
+        run = f"ulimit -St {how.run_seconds:.0f}; exec {shlex.join(how.run(found, self._memory_mb))}"
         classes = self._classes(source, found) if language == "java" else None
         if classes == {}:
             return "compile error", 0.0
@@ -188,7 +191,7 @@ class Judge:
         elif how.compile is not None:
             # the compiler's words go nowhere, and what is compiled cannot read its source
             line = shlex.join(how.compile(found, text))
-            limit = f"ulimit -t {how.compile_seconds:.0f}"
+            limit = f"ulimit -St {how.compile_seconds:.0f}"
             script = (
                 f"({limit}; exec {line} >/dev/null 2>err) || {{ head -c {_MOST_WORDS} err >&2; exit 1; }}; "
                 f"rm {how.file} err; echo {compiled} >&2; {run}"
