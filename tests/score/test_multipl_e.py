@@ -364,11 +364,20 @@ def test_a_missing_toolchain_is_a_gap_and_no_verdict(several: Any, monkeypatch: 
         return real(language)
 
     monkeypatch.setattr(toolchains, "find", find)
+    monkeypatch.setattr(judge, "trouble", judge.trouble.__wrapped__)
     result = _score(datasets, samples)
     assert result["gaps"] == {gone: f"toolchain missing: install with `{toolchains.INSTALL[gone]}`"}
     assert gone not in result["languages"] and gone not in {task["language"] for task in result["tasks"]}
     alone = _score({gone: datasets[gone]}, {gone: samples[gone]})
     assert alone["metrics"] == {} and alone["tasks"] == [] and list(alone["gaps"]) == [gone]
+
+
+def test_a_toolchain_that_does_not_work_is_a_gap_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchains, "find", lambda _: toolchains.Toolchain({"php": "/bin/false"}, {"php": "0.0"}))
+    trouble = judge.trouble.__wrapped__("php", sandbox.detect(), 1000)
+    assert trouble.startswith(
+        "toolchain does not work here ('<?php 1;': failed): install with `apt-get install php-cli"
+    )
 
 
 def test_a_toolchain_is_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ or memory and does the sum could: that remains.
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 import shlex
@@ -21,7 +22,7 @@ from magicoder_repro import records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.score import sandbox
 from magicoder_repro.score.multipl_e import toolchains
-from magicoder_repro.score.multipl_e.toolchains import Toolchain
+from magicoder_repro.score.multipl_e.toolchains import MissingError, Toolchain
 from magicoder_repro.score.sandbox import Limits, Outcome, Program, view
 from magicoder_repro.score.sandbox import session as sessions
 
@@ -60,6 +61,7 @@ class Language:
     file: str
     closing: int  # how many brackets end the tests: the code that tells of their end goes before them
     told: str  # that code; the numbers are put into it
+    nothing: str  # a program that passes where the toolchain works
     compile_seconds: float
     run_seconds: float
     compile: Callable[[Toolchain, str], list[str]] | None = None
@@ -71,6 +73,7 @@ LANGUAGES = {
         "program.cpp",
         1,
         '__builtin_printf("\\n%lld\\n", {0}LL + {1}LL);',
+        "int main() {\n}\n",
         15.0,
         15.0,
         lambda found, text: [found.tools["g++"], *toolchains.CPP, *_faster(text), "program.cpp", "-o", "program"],
@@ -79,6 +82,7 @@ LANGUAGES = {
         "program.java",
         2,
         "java.lang.System.err.println({0}L + {1}L);",
+        "class Problem {\n    public static void main(String[] args) {\n    }\n}\n",
         15.0,
         15.0,
         lambda found, _: [
@@ -101,6 +105,7 @@ LANGUAGES = {
         "program.js",
         0,
         '\n;require("fs").writeSync(2, `\\n${{{0} + {1}}}\\n`);',
+        "1;",
         15.0,
         5.0,
         run=lambda found, _: [found.tools["node"], "program.js"],
@@ -109,6 +114,7 @@ LANGUAGES = {
         "program.php",
         0,
         '\n\\fwrite(\\STDERR, "\\n" . ({0} + {1}) . "\\n");',
+        "<?php 1;",
         15.0,
         15.0,
         run=lambda found, _: [found.tools["php"], "program.php"],
@@ -117,6 +123,7 @@ LANGUAGES = {
         "program.rs",
         1,
         '::std::eprintln!("\\n{{}}", {0}u64 + {1}u64);',
+        "fn main() {\n}\n",
         15.0,
         5.0,
         lambda found, _: [found.tools["rustc"], "program.rs", "-o", "program"],
@@ -125,11 +132,30 @@ LANGUAGES = {
         "program.swift",
         0,
         '\nSwift.print("\\n\\({0} + {1})")',
+        "_ = 1",
         45.0,
         5.0,
         lambda found, _: [found.tools["swiftc"], "program.swift", "-o", "program"],
     ),
 }
+
+
+@functools.cache
+def trouble(language: str, backend: str, memory_mb: int) -> str | None:
+    """Why the language cannot be judged here: a toolchain that is missing, or under which a program of nothing does not pass."""
+    try:
+        versions = {language: dict(toolchains.find(language).versions)}
+    except MissingError as error:
+        return str(error)
+    nothing = LANGUAGES[language].nothing
+    judge = Judge({"backend": backend, "memory_mb": memory_mb, "versions": versions})
+    try:
+        status = judge({"language": language, "program": nothing, "tests": nothing})["status"]
+    finally:
+        judge.close()
+    if status == "passed":
+        return None
+    return f"toolchain does not work here ({nothing!r}: {status}): install with `{toolchains.INSTALL[language]}`"
 
 
 def told(program: str, tests: str, language: str, numbers: tuple[int, int]) -> str | None:
@@ -164,6 +190,12 @@ class Judge:
             return {"status": "no tests", "seconds": 0.0}
         status, seconds = self._judge(language, text, str(sum(numbers)).encode())
         return {"status": status, "seconds": round(seconds, 3)}
+
+    def close(self) -> None:
+        """Ends the compiler that stays alive."""
+        if self._javac is not None:
+            self._javac.close()
+            self._javac = None
 
     def _check(self, language: str) -> None:
         """On every machine the same tools."""
@@ -225,8 +257,7 @@ class Judge:
             )
         answer = self._javac.ask(source, LANGUAGES["java"].compile_seconds, _MOST_CLASSES)
         if not answer or answer[0] == 2:
-            self._javac.close()
-            self._javac = None
+            self.close()
             return None
         try:
             return dict(_unpack(answer))
