@@ -22,7 +22,7 @@ from magicoder_repro import records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.score import sandbox
 from magicoder_repro.score.multipl_e import toolchains
-from magicoder_repro.score.multipl_e.toolchains import MissingError, Toolchain
+from magicoder_repro.score.multipl_e.toolchains import Toolchain
 from magicoder_repro.score.sandbox import Limits, Outcome, Program, view
 from magicoder_repro.score.sandbox import session as sessions
 
@@ -143,16 +143,21 @@ LANGUAGES = {
 @functools.cache
 def trouble(language: str, backend: str, memory_mb: int) -> str | None:
     """Why the language cannot be judged here: a toolchain that is missing, or under which a program of nothing does not pass."""
-    try:
-        versions = {language: dict(toolchains.find(language).versions)}
-    except MissingError as error:
-        return str(error)
     nothing = LANGUAGES[language].nothing
-    judge = Judge({"backend": backend, "memory_mb": memory_mb, "versions": versions})
     try:
-        status = judge({"language": language, "program": nothing, "tests": nothing})["status"]
-    finally:
-        judge.close()
+        judge = Judge(
+            {
+                "backend": backend,
+                "memory_mb": memory_mb,
+                "versions": {language: dict(toolchains.find(language).versions)},
+            }
+        )
+        try:
+            status = judge({"language": language, "program": nothing, "tests": nothing})["status"]
+        finally:
+            judge.close()
+    except UsageError as error:
+        return str(error)
     if status == "passed":
         return None
     return f"toolchain does not work here ({nothing!r}: {status}): install with `{toolchains.INSTALL[language]}`"
