@@ -12,7 +12,6 @@ from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
 from magicoder_repro.score import ds1000, evalplus, sandbox
 from magicoder_repro.score.multipl_e import driver as multipl_e
-from magicoder_repro.score.multipl_e import toolchains
 
 
 def build(work: Work) -> None:
@@ -23,6 +22,7 @@ def build(work: Work) -> None:
     summary: list[records.Record] = []
     for model, folder in work.inputs.items():
         protocol = records.read_json(folder / "benchmarks.json")
+        several = _Languages(model, folder, protocol, config, work.private)
         for name, about in protocol.items():
             row: records.Record = {
                 "model": model,
@@ -31,15 +31,22 @@ def build(work: Work) -> None:
                 "of": about["of"],
                 "prompt": about["prompt"],
             }
-            gap = _gap(about)
+            if about["language"] is not None:
+                gap = several.result(about)["gaps"].get(about["language"])
+            else:
+                gap = _gap(about["benchmark"])
             if gap is not None:
                 summary.append({**row, "metrics": {}, "gap": gap})
                 continue
             result_path = work.private / model / f"{name}.json"
             if not result_path.is_file():
-                samples = list(records.read_jsonl(folder / f"{name}.jsonl", ("task_id",)))
-                judging = work.private / model / f"{name}.work"
-                records.write_json(result_path, _result(about, samples, config, f"score {model} {name}", judging))
+                if about["language"] is not None:
+                    found = multipl_e.of_language(several.result(about), about["language"])
+                else:
+                    samples = list(records.read_jsonl(folder / f"{name}.jsonl", ("task_id",)))
+                    judging = work.private / model / f"{name}.work"
+                    found = _result(about, samples, config, f"score {model} {name}", judging)
+                records.write_json(result_path, _untimed(found, about))
             result = records.read_json(result_path)
             records.write_json(work.out / model / f"{name}.json", result)
             row |= {"metrics": result["metrics"], "scorer": result["scorer"], "gap": None}
@@ -56,11 +63,9 @@ def build(work: Work) -> None:
     )
 
 
-def _gap(about: dict[str, Any]) -> str | None:
+def _gap(benchmark: str) -> str | None:
     """Why a benchmark cannot be judged here, or None."""
-    if about["language"] is not None:
-        return toolchains.gaps([about["language"]]).get(about["language"])
-    if about["benchmark"].endswith("ds1000") and environment.built(ds1000.ENVIRONMENT) is None:
+    if benchmark.endswith("ds1000") and environment.built(ds1000.ENVIRONMENT) is None:
         return "the environment ds1000 is not built: make .envs/ds1000/.ready, then the same command again"
     return None
 
@@ -83,20 +88,48 @@ def _means(summary: list[records.Record]) -> list[records.Record]:
     return found
 
 
+class _Languages:
+    """MultiPL-E's languages of one model, judged together."""
+
+    def __init__(self, model: str, folder: Path, protocol: dict[str, Any], config: Scoring, private: Path) -> None:
+        self._model, self._folder, self._protocol, self._config, self._private = (
+            model,
+            folder,
+            protocol,
+            config,
+            private,
+        )
+        self._results: dict[str, dict[str, Any]] = {}
+
+    def result(self, about: dict[str, Any]) -> dict[str, Any]:
+        """The result of all languages of the benchmark that `about` is of."""
+        family = about["benchmark"]
+        if family not in self._results:
+            found = {name: one for name, one in self._protocol.items() if one["benchmark"] == family}
+            datasets, samples = {}, {}
+            for name, one in found.items():
+                dataset = benchmarks.load(family, language=one["language"])
+                datasets[one["language"]] = replace(dataset, tasks=dataset.tasks[: one["tasks"]])
+                samples[one["language"]] = list(records.read_jsonl(self._folder / f"{name}.jsonl", ("task_id",)))
+            label, judging = f"score {self._model} {family}", self._private / self._model / f"{family}.work"
+            self._results[family] = multipl_e.score(family, datasets, samples, self._config, "paper", label, judging)
+        return self._results[family]
+
+
 def _result(
     about: dict[str, Any], samples: list[records.Record], config: Scoring, label: str, work: Path
 ) -> dict[str, Any]:
     dataset = benchmarks.load(about["benchmark"], language=about["language"])
     chosen = replace(dataset, tasks=dataset.tasks[: about["tasks"]])
-    if about["language"] is not None:
-        sets = {about["language"]: chosen}
-        found = multipl_e.score(about["benchmark"], sets, {about["language"]: samples}, config, "paper", label, work)
-    elif about["benchmark"].endswith("ds1000"):
-        found = ds1000.score(about["benchmark"], chosen, samples, config, label, work)
-    else:
-        sanitized = about["benchmark"].endswith("mbpp")  # as in the paper
-        found = evalplus.score(about["benchmark"], chosen, samples, config, "paper", label, sanitized)
-    for task in found["tasks"]:
+    if about["benchmark"].endswith("ds1000"):
+        return ds1000.score(about["benchmark"], chosen, samples, config, label, work)
+    sanitized = about["benchmark"].endswith("mbpp")  # as in the paper
+    return evalplus.score(about["benchmark"], chosen, samples, config, "paper", label, sanitized)
+
+
+def _untimed(result: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """The result without what the clock says, which would make two equal runs differ, and with the way it was decoded."""
+    for task in result["tasks"]:
         for sample in task["samples"]:
-            del sample["seconds"]  # the clock would make two equal runs differ
-    return {**found, "decoding": about["decoding"], "prompt": about["prompt"]}
+            del sample["seconds"]
+    return {**result, "decoding": about["decoding"], "prompt": about["prompt"]}

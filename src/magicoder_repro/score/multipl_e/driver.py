@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from magicoder_repro.benchmarks import MULTIPL_E_LANGUAGES, Dataset
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.score import bulk, pass_at_k, sandbox
-from magicoder_repro.score.multipl_e import toolchains
+from magicoder_repro.score.multipl_e import judge, toolchains
 
 SCORER = "exit code 0 after the last test"
 _JUDGE = "magicoder_repro.score.multipl_e.judge:Judge"
+_AT_A_TIME = 2
 _MOST = 20  # names in a message
 Samples = Mapping[str, Sequence[records.Record]]
 """The samples of each language."""
@@ -54,9 +56,10 @@ def score(
 
     `work`: a folder for what is done, where a killed run goes on. A language whose toolchain is missing is a gap, without verdicts.
     """
-    missing = toolchains.gaps(samples)
+    backend = sandbox.choose(config.sandbox)
     programs = {language: _programs(datasets[language], rows, language) for language, rows in samples.items()}
     tests = {language: {_name(task): task["tests"] for task in datasets[language].tasks} for language in samples}
+    missing = gaps(samples, backend, config.memory_mb)
     judged = [language for language in samples if language not in missing]
     distinct = list(
         dict.fromkeys(
@@ -71,9 +74,6 @@ def score(
         for language, task_id, text in distinct
     ]
     versions = {language: dict(toolchains.find(language).versions) for language in judged}
-    backend = sandbox.choose(config.sandbox)
-    if "cpp" in judged:
-        toolchains.precompiled_header()  # made here, once
     settings = {"backend": backend, "memory_mb": config.memory_mb, "versions": versions}
     answers = bulk.judge(requests, _JUDGE, settings, work, label, config.workers, config.executor)
     verdicts = dict(zip(distinct, answers, strict=True))
@@ -118,6 +118,14 @@ def score(
     }
 
 
+def gaps(languages: Iterable[str], backend: str, memory_mb: int) -> dict[str, str]:
+    """The languages that cannot be judged here, each with the reason and what to install."""
+    names = list(languages)
+    with ThreadPoolExecutor(_AT_A_TIME) as threads:
+        reasons = threads.map(lambda language: judge.trouble(language, backend, memory_mb), names)
+        return {language: reason for language, reason in zip(names, reasons, strict=True) if reason is not None}
+
+
 def program(task: records.Record, sample: records.Record) -> str:
     """A sample's whole program: its `program`, or the task's stripped prompt, its `completion`, a newline and the tests."""
     for name in ("program", "completion"):
@@ -150,6 +158,20 @@ def _programs(dataset: Dataset, samples: Sequence[records.Record], language: str
     if not any(tasks[task_id]["tests"].strip() in text for task_id, texts in found.items() for text in texts):
         raise UsageError(f"{language}: no program holds its task's tests: are these samples of another language?")
     return found
+
+
+def of_language(result: dict[str, Any], language: str) -> dict[str, Any]:
+    """One language's part of a result of several."""
+    own = result["languages"][language]
+    tasks = [task for task in result["tasks"] if task["language"] == language]
+    part = {
+        "dataset": own["dataset"],
+        "metrics": own["metrics"],
+        "languages": {language: own},
+        "gaps": {},
+        "tasks": tasks,
+    }
+    return {**{key: value for key, value in result.items() if key not in ("programs", "statuses")}, **part}
 
 
 def _identity(datasets: Sequence[Dataset]) -> dict[str, str]:

@@ -8,6 +8,7 @@ or memory and does the sum could: that remains.
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 import shlex
@@ -36,7 +37,7 @@ Status = Literal[
     "left early",
     "no tests",
 ]
-_WALL = 4  # times the CPU limit: a busy machine decides nothing, and a program that sleeps ends
+_WALL = 3  # times the CPU limit: a busy machine decides nothing, and a program that sleeps ends
 _COMPILER = Path(__file__).with_name("Compiler.java")
 _SESSION = Limits(wall_seconds=1e9, cpu_seconds=1e6, memory_mb=2048, processes=128)
 _HEAP_MB = 512  # of the compiler that stays alive
@@ -60,10 +61,11 @@ class Language:
     file: str
     closing: int  # how many brackets end the tests: the code that tells of their end goes before them
     told: str  # that code; the numbers are put into it
+    nothing: str  # a program that passes where the toolchain works
     compile_seconds: float
     run_seconds: float
     compile: Callable[[Toolchain, str], list[str]] | None = None
-    run: Callable[[Toolchain], list[str]] = lambda _: ["./program"]
+    run: Callable[[Toolchain, int], list[str]] = lambda _, __: ["./program"]  # the number: MB of memory
 
 
 LANGUAGES = {
@@ -71,6 +73,7 @@ LANGUAGES = {
         "program.cpp",
         1,
         '__builtin_printf("\\n%lld\\n", {0}LL + {1}LL);',
+        "int main() {\n}\n",
         15.0,
         15.0,
         lambda found, text: [found.tools["g++"], *toolchains.CPP, *_faster(text), "program.cpp", "-o", "program"],
@@ -79,6 +82,7 @@ LANGUAGES = {
         "program.java",
         2,
         "java.lang.System.err.println({0}L + {1}L);",
+        "class Problem {\n    public static void main(String[] args) {\n    }\n}\n",
         15.0,
         15.0,
         lambda found, _: [
@@ -92,28 +96,34 @@ LANGUAGES = {
             ],
             *["-nowarn", "-cp", found.classpath, "-d", ".", "program.java"],
         ],
-        lambda found: [found.tools["java"], "-ea", "-XX:+UseSerialGC", "-cp", f".:{found.classpath}", "Problem"],
+        lambda found, memory: [
+            *[found.tools["java"], "-ea", "-XX:+UseSerialGC", f"-Xmx{memory // 2}m"],
+            *["-cp", f".:{found.classpath}", "Problem"],
+        ],
     ),
     "js": Language(
         "program.js",
         0,
         '\n;require("fs").writeSync(2, `\\n${{{0} + {1}}}\\n`);',
+        "1;",
         15.0,
         5.0,
-        run=lambda found: [found.tools["node"], "program.js"],
+        run=lambda found, _: [found.tools["node"], "program.js"],
     ),
     "php": Language(
         "program.php",
         0,
         '\n\\fwrite(\\STDERR, "\\n" . ({0} + {1}) . "\\n");',
+        "<?php 1;",
         15.0,
         15.0,
-        run=lambda found: [found.tools["php"], "program.php"],
+        run=lambda found, _: [found.tools["php"], "program.php"],
     ),
     "rs": Language(
         "program.rs",
         1,
         '::std::eprintln!("\\n{{}}", {0}u64 + {1}u64);',
+        "fn main() {\n}\n",
         15.0,
         5.0,
         lambda found, _: [found.tools["rustc"], "program.rs", "-o", "program"],
@@ -122,11 +132,35 @@ LANGUAGES = {
         "program.swift",
         0,
         '\nSwift.print("\\n\\({0} + {1})")',
+        "_ = 1",
         45.0,
         5.0,
         lambda found, _: [found.tools["swiftc"], "program.swift", "-o", "program"],
     ),
 }
+
+
+@functools.cache
+def trouble(language: str, backend: str, memory_mb: int) -> str | None:
+    """Why the language cannot be judged here: a toolchain that is missing, or under which a program of nothing does not pass."""
+    nothing = LANGUAGES[language].nothing
+    try:
+        judge = Judge(
+            {
+                "backend": backend,
+                "memory_mb": memory_mb,
+                "versions": {language: dict(toolchains.find(language).versions)},
+            }
+        )
+        try:
+            status = judge({"language": language, "program": nothing, "tests": nothing})["status"]
+        finally:
+            judge.close()
+    except UsageError as error:
+        return str(error)
+    if status == "passed":
+        return None
+    return f"toolchain does not work here ({nothing!r}: {status}): install with `{toolchains.INSTALL[language]}`"
 
 
 def told(program: str, tests: str, language: str, numbers: tuple[int, int]) -> str | None:
@@ -162,6 +196,12 @@ class Judge:
         status, seconds = self._judge(language, text, str(sum(numbers)).encode())
         return {"status": status, "seconds": round(seconds, 3)}
 
+    def close(self) -> None:
+        """Ends the compiler that stays alive."""
+        if self._javac is not None:
+            self._javac.close()
+            self._javac = None
+
     def _check(self, language: str) -> None:
         """On every machine the same tools."""
         if language not in self._checked:
@@ -178,7 +218,7 @@ class Judge:
         readonly = found.readonly
         compiled = secrets.token_hex(8)
         files = {how.file: source}
-        run = f"ulimit -t {how.run_seconds:.0f}; exec {shlex.join(how.run(found))}"
+        run = f"ulimit -St {how.run_seconds:.0f}; exec {shlex.join(how.run(found, self._memory_mb))}"
         classes = self._classes(source, found) if language == "java" else None
         if classes == {}:
             return "compile error", 0.0
@@ -188,7 +228,7 @@ class Judge:
         elif how.compile is not None:
             # the compiler's words go nowhere, and what is compiled cannot read its source
             line = shlex.join(how.compile(found, text))
-            limit = f"ulimit -t {how.compile_seconds:.0f}"
+            limit = f"ulimit -St {how.compile_seconds:.0f}"
             script = (
                 f"({limit}; exec {line} >/dev/null 2>err) || {{ head -c {_MOST_WORDS} err >&2; exit 1; }}; "
                 f"rm {how.file} err; echo {compiled} >&2; {run}"
@@ -222,8 +262,7 @@ class Judge:
             )
         answer = self._javac.ask(source, LANGUAGES["java"].compile_seconds, _MOST_CLASSES)
         if not answer or answer[0] == 2:
-            self._javac.close()
-            self._javac = None
+            self.close()
             return None
         try:
             return dict(_unpack(answer))

@@ -61,24 +61,26 @@ class MissingError(UsageError):
 def find(language: str) -> Toolchain:
     """The language's toolchain, or a MissingError that says how to get it."""
     tools, found = {}, {}
+    prefixes: list[Path] = []
     for name, question in _TOOLS[language].items():
         path = shutil.which(name)
         if path is None:
             raise _missing(language)
-        tools[name] = str(Path(path).resolve())
+        tools[name] = path  # not resolved: swiftc is a link, and its name says what it does
+        prefixes.append(Path(path).resolve().parents[1])
         found[name] = _version([path, question])
     if language == "java":
         jar = next((Path(name).resolve() for name in _JAVATUPLES if Path(name).is_file()), None)
         if jar is None:
             raise _missing(language)
-        return Toolchain(tools, {**found, "javatuples": "1.2"}, _outside_usr(jar), str(jar))
+        return Toolchain(tools, {**found, "javatuples": "1.2"}, _outside_usr(*prefixes, jar), str(jar))
     if language == "rs":  # what is on the path may be rustup's, which needs a home
-        root = Path(_output([str(shutil.which("rustc")), "--print", "sysroot"]).strip())
+        root = Path(_output([tools["rustc"], "--print", "sysroot"]).strip())
         return Toolchain({"rustc": str(root / "bin" / "rustc")}, found, _outside_usr(root))
     if language == "php":
         known = "mbstring" in _output([tools["php"], "-m"]).split()
         found["mbstring"] = "yes" if known else "no"
-    return Toolchain(tools, found)
+    return Toolchain(tools, found, _outside_usr(*prefixes))
 
 
 def gaps(languages: Iterable[str]) -> dict[str, str]:
@@ -145,4 +147,4 @@ def _output(command: list[str]) -> str:
 
 
 def _outside_usr(*paths: Path) -> tuple[Path, ...]:
-    return tuple(path for path in paths if not path.is_relative_to("/usr"))
+    return tuple(path for path in paths if path != Path("/") and not path.is_relative_to("/usr"))
