@@ -31,10 +31,7 @@ def build(work: Work) -> None:
                 "of": about["of"],
                 "prompt": about["prompt"],
             }
-            if about["language"] is not None:
-                gap = several.result(about)["gaps"].get(about["language"])
-            else:
-                gap = _gap(about["benchmark"])
+            gap = _gap(about, several)
             if gap is not None:
                 summary.append({**row, "metrics": {}, "gap": gap})
                 continue
@@ -63,9 +60,12 @@ def build(work: Work) -> None:
     )
 
 
-def _gap(benchmark: str) -> str | None:
+def _gap(about: dict[str, Any], several: _Languages) -> str | None:
     """Why a benchmark cannot be judged here, or None."""
-    if benchmark.endswith("ds1000") and environment.built(ds1000.ENVIRONMENT) is None:
+    if about["language"] is not None:
+        reason: str | None = several.result(about)["gaps"].get(about["language"])
+        return reason
+    if about["benchmark"].endswith("ds1000") and environment.built(ds1000.ENVIRONMENT) is None:
         return "the environment ds1000 is not built: make .envs/ds1000/.ready, then the same command again"
     return None
 
