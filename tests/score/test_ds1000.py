@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 
 from magicoder_repro import benchmarks, environment
+from magicoder_repro.artifact import Work
 from magicoder_repro.benchmarks import Dataset
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor, Scoring
-from magicoder_repro.score import ds1000, sandbox
+from magicoder_repro.report import rows
+from magicoder_repro.score import ds1000, sandbox, stage
 
 CONFIG = Scoring(workers=2)
 MINI = benchmarks.load("minibench-ds1000")
@@ -236,7 +238,7 @@ def test_several_samples_a_problem_and_work_that_goes_on(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("samples", "message"),
     [
         ([{"problem_id": 6, "completion": ""}], r"1 problem ids are not in the set \(0 to 5\): 6: remove them"),
         ([{"problem_id": -1, "completion": ""}], "not in the set"),
@@ -248,9 +250,9 @@ def test_several_samples_a_problem_and_work_that_goes_on(tmp_path: Path) -> None
         ([], "no sample of a problem"),
     ],
 )
-def test_wrong_samples_are_one_line(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
+def test_wrong_samples_are_one_line(samples: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
-        _score(MINI, rows, tmp_path / "work")
+        _score(MINI, samples, tmp_path / "work")
 
 
 def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
@@ -266,6 +268,36 @@ def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
         assert not (tmp_path / "out.json").exists()
+
+
+def test_the_stage_has_a_gap_where_the_environment_is_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "built", lambda _: None)
+    about = {
+        "benchmark": "minibench-ds1000",
+        "language": None,
+        "tasks": 6,
+        "of": 6,
+        "prompt": "magicoder",
+        "decoding": {},
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "benchmarks.json").write_text(json.dumps({"minibench-ds1000": about}))
+    work = Work(tmp_path / "out", {"base": tmp_path / "in"}, {"scoring": {"workers": 1}})
+    stage.build(work)
+    (row,) = map(json.loads, (tmp_path / "out" / "summary.jsonl").read_text().splitlines())
+    assert row["gap"].startswith("the environment ds1000 is not built: make .envs/ds1000/.ready")
+    assert work.counts["gaps"] == 1
+
+
+def test_the_reports_rows_stand_beside_table_3(tmp_path: Path) -> None:
+    found = {"model": "magicoder", "benchmark": "ds1000", "tasks": 1000, "of": 1000, "prompt": "magicoder", "gap": None}
+    libraries = {"Sklearn": {"metrics": {"pass@1": 23.0}, "tasks": 115}}
+    line = json.dumps({**found, "metrics": {"pass@1": 30.0}, "libraries": libraries})
+    (tmp_path / "summary.jsonl").write_text(line + "\n")
+    paper = {row.key: row.paper for row in rows._scores(tmp_path)}
+    assert paper == {"ds1000.magicoder.Sklearn": 22.6, "ds1000.magicoder.pass@1": 29.9}
 
 
 def test_modules_that_a_context_imports() -> None:

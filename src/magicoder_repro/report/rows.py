@@ -136,8 +136,8 @@ def _scores(folder: Path) -> list[Row]:
     rows = []
     for result in records.read_jsonl(folder / "summary.jsonl"):
         model, benchmark = result["model"], result["benchmark"]
-        for library, found in result.get("libraries", {}).items():
-            rows.append(_library(model, benchmark, library, found))
+        if benchmark == "ds1000":
+            rows += [_library(model, library, found) for library, found in result.get("libraries", {}).items()]
         for metric, value in result["metrics"].items():
             low, high = wilson(value, result["tasks"])
             asked = " (bare code)" if result["prompt"] == "completion" else ""
@@ -165,14 +165,14 @@ def _scores(folder: Path) -> list[Row]:
     return rows
 
 
-def _library(model: str, benchmark: str, library: str, found: dict[str, Any]) -> Row:
+def _library(model: str, library: str, found: dict[str, Any]) -> Row:
     """DS-1000's pass@1 of one library."""
     low, high = wilson(found["metrics"]["pass@1"], found["tasks"])
-    paper, source = _table3(model, library.lower()) if benchmark == "ds1000" else (None, "")
+    paper, source = _table3(model, library.lower())
     return Row(
-        f"{benchmark}.{model}.{library}",
+        f"ds1000.{model}.{library}",
         "scores",
-        f"{MODELS[model]}: {benchmark} {library} pass@1, {found['tasks']} problems",
+        f"{MODELS[model]}: ds1000 {library} pass@1, {found['tasks']} problems",
         found["metrics"]["pass@1"],
         "%",
         math.ceil(1000 * max(2, found["tasks"] // 5) / found["tasks"]) / 10,
