@@ -67,6 +67,7 @@ def score(
             "tasks": str(dataset.path),
             "library": library,
             "environment": environment_name,
+            "lock": environment.lock_sha256(environment_name),  # verdicts of other versions are not gone on with
             "backend": backend,
             "seconds": config.ds1000_seconds,
             "memory_mb": config.memory_mb,
