@@ -20,6 +20,7 @@ from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor, Scoring
 from magicoder_repro.score import command, sandbox
 from magicoder_repro.score.multipl_e import driver, judge, toolchains
+from magicoder_repro.score.sandbox import session as sessions
 
 LANGUAGES = benchmarks.MULTIPL_E_LANGUAGES
 PUBLISHED = "qwen2.5-coder-1.5b-base"
@@ -164,6 +165,29 @@ def test_a_program_without_its_tests_does_not_pass() -> None:
     task = _mini("js")
     assert _status_of("js", task, "process.exitCode = 0;") == "no tests"
     assert _status_of("js", task, f"/* {task['tests']} */") == "left early"
+
+
+def test_what_a_program_prints_does_not_change_its_verdict() -> None:
+    words = "PHP Parse error: std::bad_alloc java.lang.OutOfMemoryError SyntaxError"
+    printed = f"    fwrite(STDERR, '{words}'); echo '{words}';\n" + _right("php")
+    assert _status("php", _mini("php"), printed) == "passed"
+
+
+@pytest.mark.parametrize("backend", sessions.BACKENDS)
+def test_the_compiler_that_stays_alive_agrees_with_a_fresh_one(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _needs("java")
+    if not sandbox.works(backend):
+        pytest.skip(f"the back end {backend} does not work here")
+    versions = {"java": dict(toolchains.find("java").versions)}
+    judging = judge.Judge({"backend": backend, "memory_mb": 1500, "versions": versions})
+    task = _mini("java")
+    programs = [driver.program(task, {"completion": text}) for text in (_right("java"), WRONG["java"], BROKEN["java"])]
+    requests = [{"language": "java", "program": text, "tests": task["tests"]} for text in programs]
+    alive = [judging(request)["status"] for request in requests]
+    assert judging._javac is not None
+    judging.close()
+    monkeypatch.setattr(judge.Judge, "_classes", lambda *_: None)
+    assert alive == [judging(request)["status"] for request in requests] == ["passed", "failed", "compile error"]
 
 
 BROKEN = {
@@ -319,7 +343,7 @@ def test_workers_and_shards_change_nothing(several: Any) -> None:
 
 
 def test_a_ray_cluster_of_two_workers_gives_the_same_file(several: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="ray is not installed: pip install ray (docker/core/ray.txt)")
+    pytest.importorskip("ray", reason="ray is not installed")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
