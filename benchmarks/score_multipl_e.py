@@ -1,6 +1,6 @@
 """How long judging MultiPL-E takes: `magicoder score multipl-e` against bigcode-evaluation-harness, same programs, one run.
 
-    .envs/core/bin/python benchmarks/score_multipl_e.py PUBLISHED HARNESS [--workers 2]
+    .envs/core/bin/python benchmarks/score_multipl_e.py PUBLISHED HARNESS [--workers 2] [--every 1]
 
 PUBLISHED: a folder of `humaneval-LANGUAGE-details.json`, whole programs with their published verdicts. HARNESS: a checkout of
 bigcode-evaluation-harness; its evaluators run as they are, in threads, as many as there are workers of ours. Wall seconds, ours of the
@@ -75,11 +75,16 @@ def main() -> None:
     parser.add_argument("published", type=Path)
     parser.add_argument("harness", type=Path)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--every", type=int, default=1, help="only every N-th program, for a short measurement")
     options = parser.parse_args()
     if not Path(JAR).exists():
         raise SystemExit(f"the harness looks for {JAR}: link {toolchains.find('java').classpath} there")
     toolchains.precompiled_header()  # made once a machine
-    programs = {language: published(options.published, language) for language in LANGUAGES}
+    load = os.getloadavg()[0]
+    programs = {
+        language: dict(sorted(published(options.published, language).items())[:: options.every])
+        for language in LANGUAGES
+    }
     rows: list[dict[str, Any]] = []
     differing: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -102,7 +107,13 @@ def main() -> None:
     rows.append({"language": "all four, one command", **four, "ratio": round(total / our_seconds, 1)})
     print(json.dumps(rows[-1]))
     path = Path(__file__).with_suffix(".json")
-    about = {"device": environment.device(), "commit": environment.git_commit(), "workers": options.workers}
+    about = {
+        "device": environment.device(),
+        "commit": environment.git_commit(),
+        "workers": options.workers,
+        "every": options.every,
+        "load_before": round(load, 2),
+    }
     versions = {language: dict(toolchains.find(language).versions) for language in LANGUAGES}
     records.write_json(path, {**about, "toolchains": versions, "rows": rows, "verdicts_that_differ": differing})
     for one in differing:

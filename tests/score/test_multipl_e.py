@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from typing import Any
 import pytest
 
 from magicoder_repro import benchmarks, minibench, records
+from magicoder_repro.artifact import Work
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor, Scoring
-from magicoder_repro.score import command, sandbox
+from magicoder_repro.score import command, sandbox, stage
 from magicoder_repro.score.multipl_e import driver, judge, toolchains
+from magicoder_repro.score.sandbox import session as sessions
 
 LANGUAGES = benchmarks.MULTIPL_E_LANGUAGES
 PUBLISHED = "qwen2.5-coder-1.5b-base"
@@ -164,6 +167,29 @@ def test_a_program_without_its_tests_does_not_pass() -> None:
     task = _mini("js")
     assert _status_of("js", task, "process.exitCode = 0;") == "no tests"
     assert _status_of("js", task, f"/* {task['tests']} */") == "left early"
+
+
+def test_what_a_program_prints_does_not_change_its_verdict() -> None:
+    words = "PHP Parse error: std::bad_alloc java.lang.OutOfMemoryError SyntaxError"
+    printed = f"    fwrite(STDERR, '{words}'); echo '{words}';\n" + _right("php")
+    assert _status("php", _mini("php"), printed) == "passed"
+
+
+@pytest.mark.parametrize("backend", sessions.BACKENDS)
+def test_the_compiler_that_stays_alive_agrees_with_a_fresh_one(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _needs("java")
+    if not sandbox.works(backend):
+        pytest.skip(f"the back end {backend} does not work here")
+    versions = {"java": dict(toolchains.find("java").versions)}
+    judging = judge.Judge({"backend": backend, "memory_mb": 1500, "versions": versions})
+    task = _mini("java")
+    programs = [driver.program(task, {"completion": text}) for text in (_right("java"), WRONG["java"], BROKEN["java"])]
+    requests = [{"language": "java", "program": text, "tests": task["tests"]} for text in programs]
+    alive = [judging(request)["status"] for request in requests]
+    assert judging._javac is not None
+    judging.close()
+    monkeypatch.setattr(judge.Judge, "_classes", lambda *_: None)
+    assert alive == [judging(request)["status"] for request in requests] == ["passed", "failed", "compile error"]
 
 
 BROKEN = {
@@ -319,7 +345,7 @@ def test_workers_and_shards_change_nothing(several: Any) -> None:
 
 
 def test_a_ray_cluster_of_two_workers_gives_the_same_file(several: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray", reason="ray is not installed: pip install ray (docker/core/ray.txt)")
+    pytest.importorskip("ray", reason="ray is not installed")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
@@ -351,6 +377,50 @@ def test_killed_in_the_middle_the_command_goes_on_and_ends_the_same(several: Any
         assert ("were done before" in done.stderr) == (target == out)
     assert _untimed(records.read_json(out)) == _untimed(records.read_json(other))
     assert not work.exists()
+
+
+def _stage(languages: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """The summary of the stage `score` for a model whose samples are the right solutions."""
+    about = {"benchmark": "minibench-multipl-e", "tasks": 3, "of": 3, "prompt": "completion", "decoding": {}}
+    names = {f"minibench-multipl-e-{language}": language for language in languages}
+    (folder / "generated").mkdir(parents=True)
+    records.write_json(
+        folder / "generated" / "benchmarks.json", {name: {**about, "language": one} for name, one in names.items()}
+    )
+    for name, language in names.items():
+        rows = [{"task_id": task, "completion": text} for task, text in SOLUTIONS[language].items()]
+        records.write_jsonl(folder / "generated" / f"{name}.jsonl", rows)
+    config = {"scoring": Scoring(workers=2).model_dump(mode="json")}
+    stage.build(Work(folder / "score", {"base": folder / "generated"}, config))
+    return list(records.read_jsonl(folder / "score" / "summary.jsonl"))
+
+
+def test_the_stage_scores_what_is_here_and_names_what_is_not(tmp_path: Path) -> None:
+    summary = {row["benchmark"]: row for row in _stage(LANGUAGES, tmp_path)}
+    for language in LANGUAGES:
+        row = summary[f"minibench-multipl-e-{language}"]
+        gap = toolchains.gaps([language]).get(language)
+        assert (row["gap"], row["metrics"].get("pass@1")) == ((gap, None) if gap else (None, 100.0))
+        result = tmp_path / "score" / "base" / f"minibench-multipl-e-{language}.json"
+        assert result.is_file() == (gap is None)
+        if gap is None:
+            found = records.read_json(result)
+            assert len(found["tasks"]) == 3 and found["metrics"] == {"pass@1": 100.0}
+    assert ("minibench-multipl-e" in summary) == (not toolchains.gaps(LANGUAGES))
+
+
+def test_the_mean_of_six_languages_is_weighted_by_tasks() -> None:
+    common = {"model": "base", "gap": None, "of": 2}
+    rows = [
+        {**common, "benchmark": f"multipl-e-{language}", "tasks": tasks, "metrics": {"pass@1": value}}
+        for language, tasks, value in zip(
+            LANGUAGES, (161, 158, 161, 161, 156, 158), (10, 20, 30, 40, 50, 60), strict=True
+        )
+    ]
+    (mean,) = stage._means(rows)
+    assert mean["benchmark"] == "multipl-e" and mean["tasks"] == 955
+    assert mean["metrics"]["pass@1"] == pytest.approx(34.8901, abs=1e-3)
+    assert stage._means(rows[1:]) == []
 
 
 def test_a_missing_toolchain_is_a_gap_and_no_verdict(several: Any, monkeypatch: pytest.MonkeyPatch) -> None:

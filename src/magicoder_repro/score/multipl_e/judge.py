@@ -37,15 +37,14 @@ Status = Literal[
     "left early",
     "no tests",
 ]
+_LEAST = 1 << 50  # of each number: their sum is exact in every language, JavaScript's floats too
 _WALL = 3  # times the CPU limit: a busy machine decides nothing, and a program that sleeps ends
 _COMPILER = Path(__file__).with_name("Compiler.java")
-_SESSION = Limits(wall_seconds=1e9, cpu_seconds=1e6, memory_mb=2048, processes=128)
-_HEAP_MB = 512  # of the compiler that stays alive
+_SESSION = Limits(cpu_seconds=1e6, memory_mb=2048, processes=128)  # of the compiler that stays alive
+_HEAP_MB = 512
 _MOST_WORDS = 20_000  # bytes of a compiler's messages
 _MOST_CLASSES = 16 << 20  # bytes
-_FAILED_SIGNALS = {
-    128 + number for number in (4, 5, 6, 8, 11)
-}  # traps, failed assertions, bad memory: the program's own
+_FAILED_SIGNALS = {128 + number for number in (4, 5, 6, 8, 11)}  # traps, assertions, bad memory: the program's own
 _OUT_OF_MEMORY = re.compile(
     rb"std::bad_alloc|java\.lang\.OutOfMemoryError|heap out of memory|memory allocation of|Allowed memory size|Out of memory"
 )
@@ -189,7 +188,7 @@ class Judge:
         """`language`, `program`, `tests` -> `status`, CPU `seconds`."""
         language = request["language"]
         self._check(language)
-        numbers = secrets.randbelow(1 << 51), secrets.randbelow(1 << 51)
+        numbers = _LEAST + secrets.randbelow(_LEAST), _LEAST + secrets.randbelow(_LEAST)
         text = told(request["program"], request["tests"], language, numbers)
         if text is None:
             return {"status": "no tests", "seconds": 0.0}
@@ -265,7 +264,7 @@ class Judge:
             self.close()
             return None
         try:
-            return dict(_unpack(answer))
+            return dict(Program(("java",), dict(_unpack(answer))).files)
         except (struct.error, UnicodeDecodeError, UsageError):
             return None
 
@@ -290,10 +289,10 @@ def _status(outcome: Outcome, compiled: bytes, token: bytes) -> Status:
         return "out of memory"
     if outcome.status == "output":
         return "too much output"
-    if compiled not in outcome.stderr or b"PHP Parse error" in outcome.stdout + outcome.stderr:
-        return "compile error"
     if outcome.status == "ok":
         return "passed" if token in outcome.stdout or token in outcome.stderr else "left early"
+    if compiled not in outcome.stderr or b"PHP Parse error" in outcome.stdout + outcome.stderr:
+        return "compile error"
     if _OUT_OF_MEMORY.search(outcome.stderr):
         return "out of memory"
     return "killed" if outcome.status == "signal" and outcome.exit_code not in _FAILED_SIGNALS else "failed"
