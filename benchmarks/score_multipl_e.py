@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import environment, records
+from magicoder_repro import benchmarks, environment, records
 from magicoder_repro.score.multipl_e import toolchains
 
 LANGUAGES = ("cpp", "java", "js", "php")
@@ -45,6 +45,14 @@ def ours(
         for language, found in programs.items()
         for name, (code, _) in found.items()
     ]
+    judged = {(row["language"], row["task_id"]) for row in rows}
+    for language in programs:  # a task that is left out has a program without tests, which is not run
+        tasks = benchmarks.load("multipl-e", language=language).tasks
+        rows += [
+            {"task_id": task["name"], "language": language, "program": ""}
+            for task in tasks
+            if (language, task["name"]) not in judged
+        ]
     records.write_jsonl(samples, rows)
     command = [str(Path(sys.prefix, "bin", "magicoder")), "score", "multipl-e", str(samples), "--workers", str(workers)]
     begun = time.monotonic()
