@@ -13,11 +13,11 @@ MAGICODER := $(BIN)/magicoder
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help all test lint check lock clean distclean record \
+.PHONY: help all test lint check check-ds1000 lock clean distclean record toolchains \
 	corpus seeds oss-instruct decontaminate evol-instruct sft generate score analyze report
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo "  PROFILE=smoke (default: laptop, no GPU, no account) or PROFILE=paper (REPRODUCE.md); profiles/ has them all"
 
 all: $(READY) ## every stage and the report
@@ -46,6 +46,8 @@ analyze: $(READY) ## figures of the training data
 report: $(READY) ## tables, figures, the diff with the recorded run
 	@$(MAGICODER) run report --profile $(PROFILE)
 
+toolchains: ## install the compilers of MultiPL-E's languages that the distribution has (root, apt-get)
+	@sh docker/multipl-e/toolchains.sh
 record: $(READY) ## record this run's numbers under results/
 	@$(MAGICODER) record --profile $(PROFILE)
 test: lint check ## code and behaviour: ruff, mypy, pytest
@@ -55,10 +57,13 @@ lint: $(READY)
 	@$(BIN)/mypy
 check: $(READY) .envs/evalplus-0.3.1/.ready
 	@$(BIN)/python -m pytest
+check-ds1000: $(READY) .envs/ds1000/.ready ## the tests of the DS-1000 judge, with its libraries (7 GB, minutes)
+	@$(BIN)/python -m pytest tests/score/test_ds1000.py
 LOCK := .envs/core/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	--no-emit-find-links --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
+	--no-emit-find-links --python-platform x86_64-unknown-linux-gnu
 lock: $(READY) ## resolve docker/*/*.in into requirements.lock again (UPGRADE=--upgrade for newer versions)
-	@for folder in docker/*/; do echo $$folder; $(LOCK) $(UPGRADE) --override $${folder}overrides.txt \
+	@for folder in $(dir $(wildcard docker/*/requirements.in)); do echo $$folder; $(LOCK) $(UPGRADE) \
+		--python-version $$(cat $${folder}python.txt 2>/dev/null || echo 3.11) --override $${folder}overrides.txt \
 		$$(ls $${folder}*.in $${folder}torch.txt 2>/dev/null) -o $${folder}requirements.lock; done
 distclean: ## remove every run, every environment and the ground truth
 	rm -rf runs .envs .cache

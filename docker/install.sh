@@ -2,7 +2,8 @@
 # Makes one environment from docker/ENV, in a container image and on a host alike.
 #   docker/install.sh ENV PREFIX
 # torch comes first and by pip, which honours the machine's own configuration (a CPU build or a mirror at hand is
-# taken); everything else comes from the lock, every file checked by its hash.
+# taken); everything else comes from the lock, every file checked by its hash. python.txt names another Python than 3.11;
+# prepare.py puts into the environment what is not a package.
 set -eu
 name=$1
 prefix=$2
@@ -12,8 +13,18 @@ python=${PYTHON:-python3.11}
 
 fail() { echo "error: $1" >&2; exit 2; }
 [ -f "$spec/requirements.lock" ] || fail "docker/$name/requirements.lock does not exist: the environments are $(cd "$here" && ls -d */ | tr -d '/\n')"
+version=3.11
+if [ -f "$spec/python.txt" ]; then
+    version=$(cat "$spec/python.txt")
+    python=
+    for candidate in "${PYTHON:-}" "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python \
+        "$HOME/.local/share/uv/python/cpython-$version".*/bin/python; do
+        if "$candidate" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" 2>/dev/null; then python=$candidate; break; fi
+    done
+    [ -n "$python" ] || fail "$name needs Python $version, which is not on PATH, in pyenv or in uv: \`uv python install $version\` or \`pyenv install $version\` gets it, then run this again"
+fi
 command -v "$python" >/dev/null || fail "$python is not on PATH: install Python 3.11 or name one, make PYTHON=/path/to/python3.11"
-"$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || fail "$python is not Python 3.11: name one, make PYTHON=/path/to/python3.11"
+"$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" || fail "$python is not Python $version: name one, make PYTHON=/path/to/python$version"
 "$python" -c 'import ensurepip' 2>/dev/null || fail "$python cannot make environments: install python3-venv"
 
 rm -rf "$prefix"
@@ -27,6 +38,7 @@ if [ -f "$spec/torch.txt" ]; then
 fi
 echo "$name: $(grep -c '^[a-z].*==' "$spec/requirements.lock") packages of the lock, by uv"
 uv --require-hashes -r "$spec/requirements.lock"
+if [ -f "$spec/prepare.py" ]; then "$prefix/bin/python" "$spec/prepare.py" "$prefix"; fi
 # The package itself is linked into the environments that stages run in (those with its build backend); a scorer's environment
 # has nothing but the scorer.
 if grep -q '^setuptools==' "$spec/requirements.lock"; then uv --no-build-isolation --editable "$here/.."; fi

@@ -142,10 +142,16 @@ def fetch(
 
 @app.command()
 def score(
-    benchmark: Annotated[str | None, typer.Argument(help="humaneval or mbpp (or minibench-... of each).")] = None,
+    benchmark: Annotated[
+        str | None, typer.Argument(help="humaneval, mbpp, multipl-e or ds1000 (or minibench-... of each).")
+    ] = None,
     samples: Annotated[
         Path | None,
-        typer.Argument(metavar="SAMPLES", help="JSONL: `task_id` with `completion` or `solution`, any number a task."),
+        typer.Argument(
+            metavar="SAMPLES",
+            help="JSONL: `task_id` with `completion`, `solution` or (multipl-e) `program`; ds1000: `problem_id` with "
+            "`completion`. Any number a task; equal lines are samples of their own.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the result goes (JSON).")] = None,
     protocol: Annotated[
@@ -155,6 +161,12 @@ def score(
         ),
     ] = "paper",
     data: _Data = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language", help="multipl-e: cpp, java, js, php, rs or swift; without it each sample has a `language`."
+        ),
+    ] = None,
     sanitized: Annotated[
         bool, typer.Option("--sanitize", help="Clean the samples up first, by the rules the paper used for MBPP.")
     ] = False,
@@ -168,6 +180,13 @@ def score(
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out samples of tasks that the set does not have.")
     ] = False,
+    executor: Annotated[
+        str, typer.Option(help="multipl-e: where programs are judged: local, ray (RAY_ADDRESS) or slurm.")
+    ] = "local",
+    executor_options: Annotated[
+        list[str] | None,
+        typer.Option("--executor-option", metavar="KEY=VALUE", help="of datatrove's executor: partition=..., time=..."),
+    ] = None,
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(metavar="A.json B.json", help="List the tasks whose verdicts differ.")
     ] = None,
@@ -175,6 +194,8 @@ def score(
     """Judge model-written programs in the sandbox, or compare two results.
 
     magicoder score humaneval samples.jsonl -o result.json
+    magicoder score multipl-e samples.jsonl --language cpp -o result.json
+    magicoder score ds1000 samples.jsonl -o result.json
     magicoder score --compare a.json b.json
     """
     from magicoder_repro.score import command
@@ -183,7 +204,21 @@ def score(
         raise SystemExit(command.compare(*compare))
     if benchmark is None or samples is None or out is None:
         raise errors.UsageError("score needs BENCHMARK, SAMPLES and -o OUT.json (or --compare A.json B.json)")
-    command.score(benchmark, samples, out, protocol, data, sanitized, workers, call_seconds, backend, skip_unknown)
+    command.score(
+        benchmark,
+        samples,
+        out,
+        protocol,
+        data,
+        sanitized,
+        workers,
+        call_seconds,
+        backend,
+        skip_unknown,
+        language,
+        executor,
+        executor_options or (),
+    )
 
 
 @app.command()

@@ -52,6 +52,14 @@ def interpreter(environment: str) -> Path:
     return python
 
 
+def built(environment: str) -> str | None:
+    """The sha256 of the lock that an environment was built from; None when it is not there."""
+    if os.environ.get("MAGICODER_ENVIRONMENT") == environment:
+        return lock_sha256(environment)
+    ready = ROOT / ".envs" / environment / ".ready"
+    return ready.read_text().strip() if ready.is_file() else None
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change a number."""
     found = {"python": platform.python_version()}

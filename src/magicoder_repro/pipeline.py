@@ -24,6 +24,8 @@ from magicoder_repro.generate import complete
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say
 from magicoder_repro.report import compare
+from magicoder_repro.score import ds1000
+from magicoder_repro.score.multipl_e import toolchains
 
 Config = Callable[[Profile], dict[str, Any]]
 
@@ -80,6 +82,16 @@ def _generate(label: str, style: str) -> Config:
         }
 
     return config
+
+
+def _score(profile: Profile) -> dict[str, Any]:
+    """The scoring; for MultiPL-E this machine's toolchains, for DS-1000 its environment: another one is another result."""
+    found = _section("scoring")(profile)
+    if profile.generation.multipl_e or profile.generation.minibench_multipl_e:
+        found["toolchains"] = toolchains.versions()
+    if profile.generation.ds1000 or profile.generation.minibench_ds1000:
+        found[ds1000.ENVIRONMENT] = environment.built(ds1000.ENVIRONMENT)
+    return found
 
 
 def _report(profile: Profile) -> dict[str, Any]:
@@ -169,7 +181,7 @@ STAGES = (
         "pass@1 by running every completion in the sandbox",
         "score.stage:build",
         {"base": "generate-base", "magicoder": "generate-magicoder", "magicoder-s": "generate-magicoder-s"},
-        _section("scoring"),
+        _score,
     ),
     Stage(
         "analyze",

@@ -163,14 +163,28 @@ class Generation(_Strict):
     ds1000: SampledBenchmark | None = None
 
 
+class Executor(_Strict):
+    """Where programs are judged in bulk; Slurm and Ray need a folder of the run that all machines see."""
+
+    kind: Literal["local", "slurm", "ray"] = "local"
+    shard: int = Field(default=100, gt=0, description="programs of one of datatrove's tasks")
+    options: dict[str, Any] = Field(
+        default={}, description="of datatrove's executor: `partition` and `time` for Slurm, `mem_per_cpu_gb`, ..."
+    )
+
+
 class Scoring(_Strict):
     workers: int = Field(gt=0, description="sandboxes at a time")
+    executor: Executor = Executor()
     call_seconds: float = Field(
         default=1.0,
         gt=0,
         description="CPU seconds that one call may take, or four times what the canonical solution takes",
     )
     program_seconds: float = Field(default=60.0, gt=0, description="the same for all calls of a program together")
+    ds1000_seconds: float = Field(
+        default=120.0, gt=0, description="CPU seconds of one DS-1000 program; 120 is the benchmark's own limit"
+    )
     memory_mb: int = Field(default=4096, gt=0)
     sandbox: Literal["auto", "container", "bubblewrap", "userns", "none"] = Field(
         default="auto", description="the back end; `none` runs model-written code without any isolation"

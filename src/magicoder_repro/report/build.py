@@ -192,7 +192,8 @@ def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
             label=MODELS[model],
             error_kw={"lw": 0.8},
         )
-    axes.set(xticks=range(len(names)), xticklabels=names, ylabel="pass@1, % (95% interval)")
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set(ylabel="pass@1, % (95% interval)")
     axes.legend(frameon=False)
     return [
         {"title": "pass@1 of the three models", "svg": _svg(figure)},

@@ -25,6 +25,9 @@ _PAPER_COLUMNS = {
 }
 
 
+_TABLE2_COLUMNS = {"js": "javascript", "rs": "rust"}
+
+
 @dataclass(frozen=True)
 class Row:
     """One reported number. `key` identifies it across runs; `tolerance` is in the unit of `value`: what a recording of this run
@@ -132,12 +135,16 @@ def _removed(stage: str, name: str, counts: dict[str, Any]) -> Row:
 def _scores(folder: Path) -> list[Row]:
     rows = []
     for result in records.read_jsonl(folder / "summary.jsonl"):
+        model, benchmark = result["model"], result["benchmark"]
+        if benchmark == "ds1000":
+            rows += [_library(model, library, found) for library, found in result.get("libraries", {}).items()]
         for metric, value in result["metrics"].items():
             low, high = wilson(value, result["tasks"])
-            model, benchmark = result["model"], result["benchmark"]
             asked = " (bare code)" if result["prompt"] == "completion" else ""
             subset = "" if result["tasks"] == result["of"] else f", first {result['tasks']} of {result['of']}"
-            paper, source = _table1(model, benchmark, metric)
+            paper, source = _of_paper(model, benchmark, metric)
+            if benchmark.startswith("multipl-e-") and metric == "pass@1":
+                paper, source = _table2(model, benchmark.removeprefix("multipl-e-"))
             # Greedy decoding of the base depends on no teacher; a fine-tuned model's data differ a little from CPU to CPU.
             fraction, least = (15, 1) if model == "base" else (5, 2)
             tolerance = 100 * max(least, result["tasks"] // fraction) / result["tasks"]
@@ -158,7 +165,35 @@ def _scores(folder: Path) -> list[Row]:
     return rows
 
 
-def _table1(model: str, benchmark: str, metric: str) -> tuple[float | None, str]:
+def _library(model: str, library: str, found: dict[str, Any]) -> Row:
+    """DS-1000's pass@1 of one library."""
+    low, high = wilson(found["metrics"]["pass@1"], found["tasks"])
+    paper, source = _table3(model, library.lower())
+    return Row(
+        f"ds1000.{model}.{library}",
+        "scores",
+        f"{MODELS[model]}: ds1000 {library} pass@1, {found['tasks']} problems",
+        found["metrics"]["pass@1"],
+        "%",
+        math.ceil(1000 * max(2, found["tasks"] // 5) / found["tasks"]) / 10,
+        round(low, 1),
+        round(high, 1),
+        paper,
+        source,
+    )
+
+
+def _table3(model: str, column: str) -> tuple[float | None, str]:
+    with (REFERENCE / "table3_ds1000_completion.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B":
+                return float(row[column]), f"Table 3, {row['model']}-{row['size']} ({row['status']})"
+    return None, ""
+
+
+def _of_paper(model: str, benchmark: str, metric: str) -> tuple[float | None, str]:
+    if (benchmark, metric) == ("ds1000", "pass@1"):
+        return _table3(model, "overall")
     column = _PAPER_COLUMNS.get((benchmark, metric))
     if column is None:
         return None, ""
@@ -166,6 +201,15 @@ def _table1(model: str, benchmark: str, metric: str) -> tuple[float | None, str]
         for row in csv.DictReader(file):
             if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B" and row[column]:
                 return float(row[column]), f"Table {row['table']}, {row['model']}-{row['size']} ({row['status']})"
+    return None, ""
+
+
+def _table2(model: str, language: str) -> tuple[float | None, str]:
+    column = _TABLE2_COLUMNS.get(language, language)
+    with (REFERENCE / "table2_multipl_e.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B":
+                return float(row[column]), f"Table 2, {row['model']}-{row['size']} ({row['status']})"
     return None, ""
 
 

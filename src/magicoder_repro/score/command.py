@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,10 @@ from magicoder_repro import benchmarks, errors, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
-from magicoder_repro.score import evalplus, sandbox
+from magicoder_repro.score import ds1000, evalplus, sandbox
+from magicoder_repro.score.multipl_e import driver as multipl_e
 
-_BENCHMARKS = ("humaneval", "mbpp")
+_BENCHMARKS = ("humaneval", "mbpp", "multipl-e", "ds1000")
 
 
 def score(
@@ -28,6 +32,9 @@ def score(
     call_seconds: float,
     backend: str,
     skip_unknown: bool,
+    language: str | None,
+    executor: str,
+    executor_options: Sequence[str],
 ) -> None:
     """Judges the samples and writes DESIGN's OUT.json."""
     if benchmark.removeprefix(benchmarks.MINIBENCH) not in _BENCHMARKS:
@@ -35,16 +42,31 @@ def score(
     chosen = benchmarks.protocol(protocol)
     try:
         config = Scoring.model_validate(
-            {"workers": workers or len(os.sched_getaffinity(0)), "call_seconds": call_seconds, "sandbox": backend}
+            {
+                "workers": workers or len(os.sched_getaffinity(0)),
+                "call_seconds": call_seconds,
+                "sandbox": backend,
+                "executor": {"kind": executor, "options": _options(executor_options)},
+            }
         )
-    except ValidationError:
+    except ValidationError as error:
+        if error.errors()[0]["loc"][0] == "executor":
+            raise UsageError(f"--executor {executor}: one of local, ray, slurm") from None
         raise UsageError(f"--sandbox {backend}: one of auto, container, bubblewrap, userns, none") from None
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"{out}: give the name of a file in a folder that exists")
-    rows = list(records.read_jsonl(samples, ("task_id",)))
+    of_ds1000 = benchmark.endswith("ds1000")
+    rows = list(records.read_jsonl(samples, () if of_ds1000 else ("task_id",)))
     if not rows:
         raise UsageError(f"{samples}: no sample in it")
+    if benchmark.endswith("multipl-e"):
+        _multipl_e(benchmark, samples, rows, out, config, chosen, data, skip_unknown, language)
+        return
+    benchmarks.key(benchmark, language)  # the others have no --language
     dataset = benchmarks.load(benchmark, chosen, data=data)
+    if of_ds1000:
+        _ds1000(benchmark, samples, rows, out, config, dataset, skip_unknown)
+        return
     if skip_unknown:
         tasks = {task["task_id"] for task in dataset.tasks}
         known = [row for row in rows if row["task_id"] in tasks]
@@ -54,8 +76,7 @@ def score(
         f"score: {len(rows)} samples, {dataset.name} {dataset.version}, {evalplus.scorer(dataset, chosen)}, "
         f"sandbox {sandbox.choose(backend)}"
     )
-    if backend == "none":
-        say("score: WARNING: no sandbox: model-written code runs as you, with your files and your network")
+    _warn(backend)
     try:
         result = evalplus.score(benchmark, dataset, rows, config, chosen, "score", sanitized)
     except UsageError as error:
@@ -63,6 +84,106 @@ def score(
     records.write_json(out, result)
     metrics = ", ".join(f"{name} {value:.1f}" for name, value in result["metrics"].items())
     say(f"score: {metrics} -> {out}")
+
+
+def _multipl_e(
+    benchmark: str,
+    path: Path,
+    rows: list[records.Record],
+    out: Path,
+    config: Scoring,
+    protocol: benchmarks.Protocol,
+    data: Path | None,
+    skip_unknown: bool,
+    language: str | None,
+) -> None:
+    if language is not None:
+        benchmarks.key(benchmark, language)
+    work = out.with_name(f"{out.name}.work")  # a killed run goes on there
+    try:
+        samples = multipl_e.by_language(rows, language)
+        datasets = {name: benchmarks.load(benchmark, protocol, name, data) for name in samples}
+        if skip_unknown:
+            tasks = {name: {task["name"] for task in dataset.tasks} for name, dataset in datasets.items()}
+            samples = {name: [row for row in found if row["task_id"] in tasks[name]] for name, found in samples.items()}
+            known = sum(len(found) for found in samples.values())
+            say(f"score: {len(rows) - known} samples of tasks that are not in the set are left out")
+        say(f"score: {len(rows)} samples, MultiPL-E {', '.join(samples)}, sandbox {sandbox.choose(config.sandbox)}")
+        _warn(config.sandbox)
+        result = multipl_e.score(benchmark, datasets, samples, config, protocol, "score", work)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    records.write_json(out, result)
+    shutil.rmtree(work, ignore_errors=True)
+    for name, found in result["languages"].items():
+        versions = ", ".join(f"{tool} {version}" for tool, version in found["toolchain"].items())
+        say(f"score: {name}: pass@1 {found['metrics']['pass@1']:.1f} of {found['tasks']} tasks ({versions})")
+    for name, gap in result["gaps"].items():
+        say(f"score: {name}: {gap}")
+    mean = f"pass@1 {result['metrics']['pass@1']:.1f}" if result["metrics"] else "nothing judged"
+    same = result["programs"]
+    say(
+        f"score: {mean}; {same['distinct']} of {same['samples']} programs differ ({same['identical_percent']}% identical) -> {out}"
+    )
+
+
+def _ds1000(
+    benchmark: str,
+    path: Path,
+    rows: list[records.Record],
+    out: Path,
+    config: Scoring,
+    dataset: benchmarks.Dataset,
+    skip_unknown: bool,
+) -> None:
+    work = out.with_name(f"{out.name}.work")  # a killed run goes on there
+    if skip_unknown:
+        tasks = {ds1000.task_id(task) for task in dataset.tasks}
+        known = [row for row in rows if ds1000.sample_id(row) in tasks]
+        say(f"score: {len(rows) - len(known)} samples of tasks that are not in the set are left out")
+        rows = known
+    say(
+        f"score: {len(rows)} samples, {dataset.name} {dataset.version}, {ds1000.scorer()}, "
+        f"sandbox {sandbox.choose(config.sandbox)}"
+    )
+    _warn(config.sandbox)
+    try:
+        result = ds1000.score(benchmark, dataset, rows, config, "score", work)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    records.write_json(out, result)
+    shutil.rmtree(work, ignore_errors=True)
+    for library, found in result["libraries"].items():
+        say(f"score: {library}: pass@1 {found['metrics']['pass@1']:.1f} of {found['tasks']} problems")
+    if result["missing_tables"]:
+        say(
+            f"score: WARNING: example tables are not there, so these problems count as failed: {result['missing_tables']}"
+        )
+    if len(result["tasks"]) < len(dataset.tasks):
+        say(
+            f"score: WARNING: {len(dataset.tasks) - len(result['tasks'])} of {len(dataset.tasks)} problems have no sample"
+        )
+    mean = result["metrics"]["pass@1"]
+    say(f"score: pass@1 {mean:.1f}, the mean of {len(result['tasks'])} problems -> {out}")
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` words; a value that is JSON (a number) is read as such."""
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"--executor-option {word}: give KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _warn(backend: str) -> None:
+    if backend == "none":
+        say("score: WARNING: no sandbox: model-written code runs as you, with your files and your network")
 
 
 def compare(one: Path, other: Path) -> int:
@@ -82,7 +203,9 @@ def _verdicts(path: Path) -> dict[str, list[tuple[bool, bool | None]]]:
     result = records.read_json(path)
     try:
         return {
-            task["task_id"]: [(sample["passed"], sample["passed_plus"]) for sample in task["samples"]]
+            "/".join(filter(None, (task.get("language"), task["task_id"]))): [
+                (sample["passed"], sample["passed_plus"]) for sample in task["samples"]
+            ]
             for task in result["tasks"]
         }
     except (KeyError, TypeError):

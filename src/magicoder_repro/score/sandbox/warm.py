@@ -26,9 +26,21 @@ _FOLDER = "/zygote"
 
 
 class Interpreter:
-    """`python` with `guest` (the source of a module with `main()` and `WARM`, names of modules to import) in a back end."""
+    """`python` with `guest` (the source of a module with `main()` and `WARM`, names of modules to import) in a back end.
 
-    def __init__(self, python: Path, guest: bytes, readonly: Sequence[Path], backend: str) -> None:
+    `variables`: environment variables that it and its programs have besides the sandbox's own. `start_seconds`: how long importing
+    may take.
+    """
+
+    def __init__(
+        self,
+        python: Path,
+        guest: bytes,
+        readonly: Sequence[Path],
+        backend: str,
+        variables: Mapping[str, str] | None = None,
+        start_seconds: float = _START_SECONDS,
+    ) -> None:
         self.backend = backend
         self.broken = False
         self._stack = contextlib.ExitStack()
@@ -39,7 +51,7 @@ class Interpreter:
             self._chain: list[int] = []
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             stack.callback(self._channel.close)
-            argv = (str(python), "-P", "-s", "-S", f"{_FOLDER}/zygote.py", str(theirs.fileno()))
+            argv = (str(python), "-s", "-S", f"{_FOLDER}/zygote.py", str(theirs.fileno()))
             with theirs, contextlib.ExitStack() as starting:
                 program = Program(argv, readonly=tuple(readonly))
                 places = [view.place(path) for path in view.binds(program)]
@@ -50,12 +62,12 @@ class Interpreter:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
-                    env=view.environment(),
+                    env=view.environment() | dict(variables or {}),
                     pass_fds=(*passed, theirs.fileno()),
                     start_new_session=True,
                 )
             stack.callback(self._end)
-            self._channel.settimeout(_START_SECONDS)
+            self._channel.settimeout(start_seconds)
             ready = b""
             with contextlib.suppress(OSError):
                 ready = self._channel.recv(16)

@@ -1,4 +1,4 @@
-"""Runs in an outer sandbox: `python -P -s -S zygote.py SOCKET` keeps an interpreter warm and forks a fresh sandbox for each program.
+"""Runs in an outer sandbox: `python -s -S zygote.py SOCKET` keeps an interpreter warm and forks a fresh sandbox for each program.
 
 The outer sandbox has no network and shows the read-only runtime; here each program gets what must be its own: processes, private
 folder, IPC, limits, and no privileges. It stands alone beside `inside.py` (the same steps without a warm interpreter) and
@@ -20,11 +20,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
 import guest  # type: ignore[import-not-found]
 import inside  # type: ignore[import-not-found]
 
-sys.path.pop(0)
+sys.path.remove(str(Path(__file__).parent))  # where these two are; Python before 3.11 has no -P
 _NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x20000000  # mounts, IPC, processes
 _PRIVATE_REC = (1 << 18) | 16384
 _DEATH_SIGNAL = 1

@@ -1,0 +1,221 @@
+"""Judging in bulk: requests in, answers out, in shards on datatrove's executors: this machine's processes, Slurm or Ray.
+
+A judge is a callable object, record in, record out, built in the process that does the work from `settings` by `factory`, the
+`module:name` of its class. Every answer goes into its shard's journal under the work folder, which all machines must see. A killed
+run goes on there, and neither the executor nor the number of shards or workers changes an answer or its place.
+The executor runs in a process of its own: what it starts dies with it, and it dies with the caller.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import functools
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from magicoder_repro import records
+from magicoder_repro.errors import UsageError
+from magicoder_repro.profile import Executor
+from magicoder_repro.progress import bar
+
+_LOOK_SECONDS = 0.5
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+_DRIVER = "import sys; from magicoder_repro.score import bulk; bulk.drive(sys.argv[1], int(sys.argv[2]))"
+
+
+def judge(
+    requests: Sequence[records.Record],
+    factory: str,
+    settings: Mapping[str, Any],
+    folder: Path,
+    label: str,
+    workers: int,
+    executor: Executor,
+) -> list[records.Record]:
+    """The answer to each request, in their order. `folder` keeps what is done; one that holds another job's work is emptied.
+
+    A judge that raises stops the work with a UsageError that holds its message.
+    """
+    if not requests:
+        return []
+    _prepare(requests, factory, settings, folder, workers, executor)
+    job = _Job.read(folder)
+    for error in folder.glob("errors/*"):
+        error.unlink()
+    with bar(label, len(requests), "programs") as progress:
+        done = job.done()
+        progress.resume(done)
+        if done < len(requests):
+            with (folder / "executor.log").open("wb") as log:
+                command = [sys.executable, "-c", _DRIVER, str(folder), str(os.getpid())]
+                process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            try:
+                while process.poll() is None:
+                    time.sleep(_LOOK_SECONDS if done else _LOOK_SECONDS / 10)
+                    now = job.done()
+                    progress.advance(now - done)
+                    done = now
+            finally:
+                process.kill()
+                process.wait()
+            progress.advance(job.done() - done)
+        return job.answers()
+
+
+def _prepare(
+    requests: Sequence[records.Record],
+    factory: str,
+    settings: Mapping[str, Any],
+    folder: Path,
+    workers: int,
+    executor: Executor,
+) -> None:
+    """Writes the job, unless the folder holds it already; only who does the work may then be another."""
+    work = {"factory": factory, "settings": dict(settings), "requests": len(requests)}
+    content = "".join(records.dumps(request) + "\n" for request in requests).encode("utf-8", "surrogatepass")
+    identity = hashlib.sha256(json.dumps(work, sort_keys=True).encode() + content).hexdigest()
+    known = records.read_json(folder / "job.json") if (folder / "job.json").is_file() else {}
+    if known.get("identity") == identity:
+        shards = known["shards"]
+    else:
+        if folder.exists():
+            shutil.rmtree(folder)
+        shards = max(min(workers, len(requests)), -(-len(requests) // executor.shard))
+        for rank in range(shards):
+            records.write_jsonl(folder / "requests" / f"{rank:05d}.jsonl", requests[rank::shards])
+    how = {"shards": shards, "workers": workers, "executor": executor.model_dump()}
+    records.write_json(folder / "job.json", {"identity": identity, **work, **how})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One job on disk. It is also datatrove's pipeline step: called with a rank, it does that shard."""
+
+    folder: Path
+    factory: str
+    settings: dict[str, Any]
+    requests: int
+    shards: int
+
+    @staticmethod
+    def read(folder: Path) -> _Job:
+        about = records.read_json(folder / "job.json")
+        names = ("factory", "settings", "requests", "shards")
+        return _Job(folder, **{name: about[name] for name in names})
+
+    def __call__(self, _: Any, rank: int, world_size: int) -> Iterator[records.Record]:
+        """Does what is left of a shard: every `world_size`th request from number `rank` on."""
+        _die_with_parent()
+        mine = list(records.read_jsonl(self.folder / "requests" / f"{rank:05d}.jsonl"))
+        try:
+            with (self.folder / "requests" / f"{rank:05d}.jsonl").open("rb+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # a killed run's job may still be in Slurm's queue
+                with records.Journal(self._answers(rank)) as journal:
+                    for request in mine[len(journal.rows) :]:
+                        journal.add(_judge(self.factory, json.dumps(self.settings))(request))
+                        yield request
+        except Exception as error:
+            records.write_text(self.folder / "errors" / f"{rank:05d}", f"{type(error).__name__}: {error}")
+            raise
+
+    def _answers(self, rank: int) -> Path:
+        return self.folder / "answers" / f"{rank:05d}.jsonl"
+
+    def done(self) -> int:
+        """How many requests have been answered."""
+        files = (self._answers(rank) for rank in range(self.shards))
+        return sum(file.read_bytes().count(b"\n") for file in files if file.is_file())
+
+    def answers(self) -> list[records.Record]:
+        """All answers in the order of the requests; a UsageError when the work came to a halt."""
+        done = self.done()
+        if done < self.requests:
+            for error in sorted(self.folder.glob("errors/*")):
+                kind, _, message = error.read_text().partition(": ")
+                raise UsageError(message if kind == UsageError.__name__ else f"{kind}: {message}")
+            raise UsageError(
+                f"judging stopped after {done} of {self.requests} programs: {self.folder / 'executor.log'} says why; "
+                "the same command goes on there"
+            )
+        found: list[Any] = [None] * self.requests
+        for rank in range(self.shards):
+            found[rank :: self.shards] = records.read_jsonl(self._answers(rank))
+        return found
+
+
+@functools.cache
+def _judge(factory: str, settings: str) -> Callable[[records.Record], records.Record]:
+    """This process's judge; it serves one shard after the other."""
+    module, _, name = factory.partition(":")
+    made: Callable[[records.Record], records.Record] = getattr(importlib.import_module(module), name)(
+        json.loads(settings)
+    )
+    return made
+
+
+def drive(folder_name: str, caller: int) -> None:
+    """The process of the executor, started by the process `caller`."""
+    _die_with_parent()
+    if os.getppid() != caller:
+        return
+    os.register_at_fork(after_in_child=_begin_child)  # datatrove's and multiprocess' helpers too
+    folder = Path(folder_name)
+    about = records.read_json(folder / "job.json")
+    executor = Executor.model_validate(about["executor"])
+    job = _Job.read(folder)
+    workers = min(about["workers"], job.shards)
+    # Logs of this attempt only: the journals, not datatrove's marks, say what is done.
+    common: dict[str, Any] = {
+        "pipeline": [job],
+        "tasks": job.shards,
+        "workers": workers,
+        "logging_dir": str(folder / "logs"),
+        "skip_completed": False,
+    }
+    if executor.kind == "local":
+        from datatrove.executor.local import LocalPipelineExecutor
+
+        if workers > 1:  # a pool waits for ever for a process that was killed
+            signal.signal(signal.SIGCHLD, _stop_when_a_child_was_killed)
+        LocalPipelineExecutor(**common, start_method="fork").run()
+    elif executor.kind == "ray":
+        import ray
+        from datatrove.executor.ray import RayPipelineExecutor
+
+        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+        RayPipelineExecutor(**common, **executor.options).run()
+    else:
+        from datatrove.executor.slurm import SlurmPipelineExecutor
+
+        SlurmPipelineExecutor(**common, **executor.options).run()
+        while job.done() < job.requests and not any(folder.glob("errors/*")):  # `run` has only put it into the queue
+            time.sleep(_LOOK_SECONDS)
+
+
+def _stop_when_a_child_was_killed(_: int, __: FrameType | None) -> None:
+    ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is not None and ended.si_status not in (0, signal.SIGTERM):  # the pool ends its processes by SIGTERM
+        print(f"a judge's process ended by signal or with exit code {ended.si_status}: out of memory?", flush=True)
+        os._exit(1)
+
+
+def _begin_child() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _die_with_parent()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)

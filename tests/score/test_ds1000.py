@@ -1,0 +1,396 @@
+"""Verdicts of DS-1000's own tests. The judge's logic runs on minibench in the core environment; with DS-1000's libraries
+(`make check-ds1000`) every reference solution, wrong ones and hostile neighbours run on the real set."""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from magicoder_repro import benchmarks, environment
+from magicoder_repro.artifact import Work
+from magicoder_repro.benchmarks import Dataset
+from magicoder_repro.errors import UsageError
+from magicoder_repro.profile import Executor, Scoring
+from magicoder_repro.report import rows
+from magicoder_repro.score import ds1000, sandbox, stage
+
+CONFIG = Scoring(workers=2)
+MINI = benchmarks.load("minibench-ds1000")
+IDS = {task["metadata"]["library"]: ds1000.task_id(task) for task in MINI.tasks}
+REFERENCE = {ds1000.task_id(task): task["reference_code"] for task in MINI.tasks}
+CHANGES = json.loads(Path(__file__).with_name("ds1000_wrong.json").read_text())
+Ask = Callable[[str, str], str]
+
+
+def _settings(library: str, **changes: Any) -> dict[str, Any]:
+    found = {"tasks": str(MINI.path), "library": library, "environment": "core", "backend": sandbox.choose("auto")}
+    return {**found, "seconds": 20.0, "memory_mb": 4096, **changes}
+
+
+@contextmanager
+def _judges(**changes: Any) -> Iterator[Ask]:
+    """The status of one program of minibench, by library; a judge of each library serves all tests of a kind."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def judge(library: str) -> ds1000.Judge:
+            return stack.enter_context(ds1000.Judge(_settings(library, **changes)))
+
+        yield lambda library, code: str(judge(library)({"problem_id": IDS[library], "code": code})["status"])
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """Judges with generous limits."""
+    with _judges() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def ask_strictly() -> Iterator[Ask]:
+    """Judges with tight limits."""
+    with _judges(seconds=2.0, memory_mb=2048) as found:
+        yield found
+
+
+@pytest.mark.parametrize("library", IDS)
+def test_a_reference_passes_and_an_empty_solution_fails(library: str, ask: Ask) -> None:
+    assert ask(library, REFERENCE[IDS[library]]) == "passed"
+    assert ask(library, "") in ("wrong", "KeyError", "ValueError")
+
+
+def test_a_forbidden_construct_is_caught_by_test_string(ask: Ask) -> None:
+    assert ask("Numpy", REFERENCE[IDS["Numpy"]] + "\nfor _ in []: pass\n") == "forbidden"
+
+
+FDS = "import os\nfor fd in range(1, 64):\n    try: os.write(fd, {content})\n    except OSError: pass\n"
+CHEATS = {
+    "exit": ("Numpy", "import sys\nsys.exit(0)", "SystemExit"),
+    "exit at once": ("Numpy", "import os\nos._exit(0)", "ended early"),
+    "exit in the comparison": (
+        "Numpy",
+        "import os\nclass A:\n    def __array__(self, *a, **k): os._exit(0)\nresult = A()",
+        "ended early",
+    ),
+    "a printed verdict": ("Numpy", "import os\nprint('P' * 40)\nos.write(1, b'P' * 33)\nos._exit(0)", "ended early"),
+    "a forged verdict": ("Numpy", FDS.format(content="b'P' + b'0' * 32") + "os._exit(0)", "ended early"),
+    "a forged name": ("Numpy", FDS.format(content="b'Epassed'") + "os._exit(0)", "an exception named passed"),
+    "an exception named passed": ("Numpy", "raise type('passed', (Exception,), {})", "an exception named passed"),
+    "a program that replaces itself": ("Numpy", "import os\nos.execv('/bin/true', ['true'])", "ended early"),
+    "a killed judge": ("Numpy", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "signal"),
+    "numpy.testing": ("Numpy", "np.testing.assert_array_equal = lambda *a, **k: None\nresult = 1", "wrong"),
+    "a module in the place of numpy.testing": (
+        "Numpy",
+        "import types\nnp.testing = types.SimpleNamespace(assert_array_equal=lambda *a: None)\nresult = 1",
+        "wrong",
+    ),
+    "numpy.allclose": ("Scipy", "np.allclose = lambda *a, **k: True\nresult = 1", "wrong"),
+    "pandas.testing": (
+        "Pandas",
+        "import pandas.testing\npd.testing.assert_frame_equal = lambda *a, **k: None\ndf = 1",
+        "wrong",
+    ),
+    "torch.testing": ("Pytorch", "torch.testing.assert_close = lambda *a, **k: None\nresult = 1", "wrong"),
+    "the test's own function": (
+        "Numpy",
+        "import sys\nf = sys._getframe()\nwhile f:\n    for n in ('exec_test', 'test_string'):\n"
+        "        if n in f.f_globals: f.f_globals[n] = lambda *a: 1\n    f = f.f_back\nresult = 1",
+        "wrong",
+    ),
+    "builtins": ("Scipy", "import builtins\nbuiltins.AssertionError = SystemError\nresult = 1", "wrong"),
+    "builtins that mending needs": (
+        "Numpy",
+        "import builtins\nbuiltins.vars = builtins.list = builtins.any = lambda *a: {}\n"
+        "np.testing.assert_array_equal = lambda *a, **k: None\nresult = 1",
+        "wrong",
+    ),
+    "a result that is equal to all": (
+        "Numpy",
+        "class A(np.ndarray):\n    def __eq__(self, other): return np.ones(self.shape, bool)\n"
+        "result = np.zeros_like(a).view(A)",
+        "wrong",
+    ),
+    "the figure of the test": (
+        "Matplotlib",
+        "import os, shutil\nplt.gcf().__class__.savefig = plt.__dict__['save' + 'fig'] = "
+        "lambda *a, **k: shutil.copy('ans.png', 'output.png')",
+        "wrong",
+    ),
+    "an axes that says what is wanted": (
+        "Matplotlib",
+        "from unittest import mock\nplt.gca = lambda: mock.MagicMock()",
+        "wrong",
+    ),
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_cheap_cheat_does_not_pass(cheat: str, ask: Ask) -> None:
+    library, code, status = CHEATS[cheat]
+    assert ask(library, code) == status
+
+
+BOTHERSOME = {
+    "a loop without end": ("while True: pass", "timeout"),
+    "a sleep without end": ("import time\ntime.sleep(10**6)", "timeout"),
+    "a gigabyte of output": (
+        "text = 'x' * 2**24\nfor _ in range(64): print(text)\n{reference}",
+        "forbidden",
+    ),
+    "much output by a child": ("import os\nos.system('head -c 1000000000 /dev/zero')\n{reference}", "passed"),
+    "a window": ("import tkinter\ntkinter.Tk()\n{reference}", None),
+    "a shown figure": ("import matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()\n{reference}", "passed"),
+    "a question": ("input()\n{reference}", "EOFError"),
+    "memory": ("x = np.ones(10**10)\n{reference}", "MemoryError"),
+    "not Python": ("def", "SyntaxError"),
+    "half a character": ("result = '\ud800'", "wrong"),
+    "a null character": ("result = '\0'", "SyntaxError"),
+    "nesting": ("(" * 5000 + ")" * 5000, "SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("name", BOTHERSOME)
+def test_a_bothersome_solution_gets_a_verdict(name: str, ask_strictly: Ask) -> None:
+    code, status = BOTHERSOME[name]
+    found = ask_strictly("Numpy", code.format(reference=REFERENCE[IDS["Numpy"]]))
+    assert found == status or (status is None and found != "passed")
+    assert ask_strictly("Numpy", REFERENCE[IDS["Numpy"]]) == "passed"
+
+
+NEIGHBOUR = """
+import builtins, json, os, random, sys
+import numpy, pandas
+numpy.random.seed(7)
+random.seed(7)
+numpy.array = numpy.array_equal = numpy.testing.assert_array_equal = numpy.allclose = lambda *a, **k: None
+numpy.set_printoptions(precision=1)
+numpy.seterr(all="raise")
+pandas.set_option("display.max_rows", 1, "mode.chained_assignment", "raise")
+pandas.DataFrame.__init__ = pandas.testing.assert_frame_equal = lambda *a, **k: None
+if "matplotlib" in sys.modules:
+    import matplotlib.pyplot as plt
+    matplotlib = sys.modules["matplotlib"]
+    matplotlib.rcParams.update({"figure.dpi": 7, "axes.facecolor": "black"})
+    plt.figure()
+for name in ("ans.png", "output.png", "numpy.py", "task", "/tmp/numpy.py", "sitecustomize.py"):
+    open(name, "w").write("raise SystemExit")
+os.environ.update(PYTHONPATH="/tmp", SEABORN_DATA="/nowhere")
+if "torch" in sys.modules:
+    sys.modules["torch"].set_default_dtype(sys.modules["torch"].float64)
+builtins.len = lambda *a: 0
+"""
+
+
+@pytest.mark.parametrize("library", IDS)
+def test_a_hostile_neighbour_changes_no_verdict(library: str, ask: Ask) -> None:
+    wrong = "import numpy\n"
+    before = [ask(library, code) for code in (REFERENCE[IDS[library]], wrong)]
+    assert ask(library, NEIGHBOUR) != "passed"
+    assert [ask(library, code) for code in (REFERENCE[IDS[library]], wrong)] == before == ["passed", before[1]]
+
+
+def test_random_numbers_are_the_same_each_time(ask: Ask) -> None:
+    code = f"if np.random.rand() < 0.5: raise KeyError\n{REFERENCE[IDS['Numpy']]}"
+    assert {ask("Numpy", code) for _ in range(4)} == {"passed"}
+
+
+def test_without_isolation_the_verdicts_are_the_same() -> None:
+    with ds1000.Judge(_settings("Numpy", backend="none")) as judge:
+        codes = (REFERENCE[IDS["Numpy"]], "result = a", "import os; os._exit(0)")
+        found = [judge({"problem_id": IDS["Numpy"], "code": code})["status"] for code in codes]
+    assert found == ["passed", "wrong", "ended early"]
+
+
+def _score(dataset: Dataset, samples: list[dict[str, Any]], folder: Path, home: str = "core") -> dict[str, Any]:
+    return ds1000.score("ds1000", dataset, samples, CONFIG, "test", folder, home)
+
+
+def test_several_samples_a_problem_and_work_that_goes_on(tmp_path: Path) -> None:
+    right = {"problem_id": int(IDS["Numpy"]), "completion": REFERENCE[IDS["Numpy"]]}
+    wrong = {"task_id": IDS["Numpy"], "completion": "result = a"}
+    other = {"problem_id": IDS["Pandas"], "completion": "x = 1"}
+    result = _score(MINI, [right, wrong, other, right, right], tmp_path / "work")
+    assert result["metrics"] == {"pass@1": 37.5} and result["libraries"]["Numpy"] == {
+        "metrics": {"pass@1": 75.0},
+        "tasks": 1,
+    }
+    assert result["programs"] == {"samples": 5, "distinct": 3}
+    assert [row["passed"] for row in result["tasks"][1]["samples"]] == [True, False, True, True]
+    assert set(result["tasks"][0]["samples"][0]) == {"passed", "passed_plus", "status", "seconds"}
+    answers = sorted((tmp_path / "work").glob("Numpy/answers/*"))
+    kept = [path.read_bytes() for path in answers]
+    answers[0].write_bytes(kept[0][:-5])  # a kill tore the line
+    for path in (tmp_path / "work").glob("Pandas/answers/*"):
+        path.write_text(json.dumps({"passed": True, "passed_plus": None, "status": "kept", "seconds": 0.0}) + "\n")
+    again = _score(MINI, [right, wrong, other, right, right], tmp_path / "work")
+    assert again["tasks"][0]["samples"][0]["status"] == "kept"  # done before: not judged again
+    assert [row["passed"] for row in again["tasks"][1]["samples"]] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([{"problem_id": 6, "completion": ""}], r"1 problem ids are not in the set \(0 to 5\): 6: remove them"),
+        ([{"problem_id": -1, "completion": ""}], "not in the set"),
+        ([{"problem_id": "abc", "completion": ""}], "not in the set"),
+        ([{"problem_id": True, "completion": ""}], "sample 1 has no 'problem_id'"),
+        ([{"problem_id": 0, "completion": ""}, {"completion": ""}], "sample 2 has no 'problem_id'"),
+        ([{"problem_id": 0}], r"sample 1 \(problem 0\): the field 'completion' is missing or not text"),
+        ([{"problem_id": 0, "completion": ["x"]}], "missing or not text"),
+        ([], "no sample of a problem"),
+    ],
+)
+def test_wrong_samples_are_one_line(samples: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        _score(MINI, samples, tmp_path / "work")
+
+
+def test_the_command_refuses_what_it_cannot_read(tmp_path: Path) -> None:
+    command = [str(Path(sys.prefix, "bin", "magicoder")), "score", "minibench-ds1000"]
+    for content, message in (
+        (b'{"problem_id": 0, "completion": "\xff"}\n', "bad.jsonl:1: not JSON"),
+        (b'{"problem_id": 1000, "completion": ""}\n', "bad.jsonl: 1 problem ids are not in the set (0 to 5): 1000"),
+        (b"", "no sample in it"),
+        (b"[1]\n", "not a JSON object"),
+    ):
+        (tmp_path / "bad.jsonl").write_bytes(content)
+        arguments = [*command, str(tmp_path / "bad.jsonl"), "-o", str(tmp_path / "out.json")]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+        assert not (tmp_path / "out.json").exists()
+
+
+def test_the_stage_has_a_gap_where_the_environment_is_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "built", lambda _: None)
+    about = {
+        "benchmark": "minibench-ds1000",
+        "language": None,
+        "tasks": 6,
+        "of": 6,
+        "prompt": "magicoder",
+        "decoding": {},
+    }
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "benchmarks.json").write_text(json.dumps({"minibench-ds1000": about}))
+    work = Work(tmp_path / "out", {"base": tmp_path / "in"}, {"scoring": {"workers": 1}})
+    stage.build(work)
+    (row,) = map(json.loads, (tmp_path / "out" / "summary.jsonl").read_text().splitlines())
+    assert row["gap"].startswith("the environment ds1000 is not built: make .envs/ds1000/.ready")
+    assert work.counts["gaps"] == 1
+
+
+def test_the_reports_rows_stand_beside_table_3(tmp_path: Path) -> None:
+    found = {"model": "magicoder", "benchmark": "ds1000", "tasks": 1000, "of": 1000, "prompt": "magicoder", "gap": None}
+    libraries = {"Sklearn": {"metrics": {"pass@1": 23.0}, "tasks": 115}}
+    line = json.dumps({**found, "metrics": {"pass@1": 30.0}, "libraries": libraries})
+    (tmp_path / "summary.jsonl").write_text(line + "\n")
+    paper = {row.key: row.paper for row in rows._scores(tmp_path)}
+    assert paper == {"ds1000.magicoder.Sklearn": 22.6, "ds1000.magicoder.pass@1": 29.9}
+
+
+def test_modules_that_a_context_imports() -> None:
+    text = "import numpy as np, pandas as pd\n  from sklearn import svm, tree as t\nfrom x.y import z\nimportant = 1\n"
+    expected = ["numpy", "pandas", "sklearn", "sklearn.svm", "sklearn.tree", "x.y", "x.y.z"]
+    assert [name for name in ds1000.modules([text]) if name] == expected
+
+
+# With DS-1000's own libraries and the real set.
+
+
+@pytest.fixture(scope="module")
+def real(data: Path) -> Dataset:
+    """The 1,000 problems, where their environment is built."""
+    if environment.built(ds1000.ENVIRONMENT) is None:
+        pytest.skip("the environment ds1000 is not built: make check-ds1000")
+    return benchmarks.load("ds1000", data=data)
+
+
+def _references(dataset: Dataset) -> list[dict[str, Any]]:
+    return [{"problem_id": ds1000.task_id(task), "completion": task["reference_code"]} for task in dataset.tasks]
+
+
+def _statuses(result: dict[str, Any]) -> dict[str, str]:
+    return {task["task_id"]: task["samples"][0]["status"] for task in result["tasks"]}
+
+
+def test_every_reference_solution_passes(real: Dataset, tmp_path: Path) -> None:
+    result = _score(real, _references(real), tmp_path / "work", ds1000.ENVIRONMENT)
+    failed = {name: status for name, status in _statuses(result).items() if status != "passed"}
+    missing = {"819": "no table cal_housing"} if "819" in result["missing_tables"] else {}
+    assert failed == missing and len(result["tasks"]) == 1000
+    counts = {library: found["tasks"] for library, found in result["libraries"].items()}
+    assert counts == {
+        "Pandas": 291,
+        "Numpy": 220,
+        "Matplotlib": 155,
+        "Tensorflow": 45,
+        "Scipy": 106,
+        "Sklearn": 115,
+        "Pytorch": 68,
+    }
+
+
+@pytest.mark.parametrize("kind", ["wrong", "forbidden"])
+def test_changed_reference_solutions_fail(kind: str, real: Dataset, tmp_path: Path) -> None:
+    samples, libraries = [], set()
+    for number, old, new in CHANGES[kind]:
+        task = real.tasks[number]
+        assert old in task["reference_code"]
+        samples.append({"problem_id": number, "completion": task["reference_code"].replace(old, new)})
+        libraries.add(task["metadata"]["library"])
+    assert len(samples) >= {"wrong": 60, "forbidden": 20}[kind]
+    assert len(libraries) == {"wrong": 7, "forbidden": 6}[kind]  # Matplotlib has no `test_string`
+    found = _statuses(_score(real, samples, tmp_path / "work", ds1000.ENVIRONMENT))
+    assert "passed" not in found.values()
+    if kind == "forbidden":
+        assert set(found.values()) == {"forbidden"}
+
+
+def test_order_and_neighbours_change_no_verdict(real: Dataset, tmp_path: Path) -> None:
+    """Every 20th problem, right and wrong, in order; then shuffled, with a hostile program before each."""
+    some = replace(real, tasks=real.tasks[::20])
+    plain = [*_references(some), *({"problem_id": ds1000.task_id(task), "completion": "x = 1"} for task in some.tasks)]
+    hostile = [{"problem_id": ds1000.task_id(task), "completion": NEIGHBOUR} for task in some.tasks]
+    before = _score(some, plain, tmp_path / "one", ds1000.ENVIRONMENT)
+    shuffled = random.Random(0).sample(plain, len(plain))
+    mixed = [row for pair in zip(hostile * 2, shuffled, strict=True) for row in pair]
+    config = Scoring(workers=1, executor=Executor(shard=1000))
+    after = ds1000.score("ds1000", some, mixed, config, "test", tmp_path / "two", ds1000.ENVIRONMENT)
+    for task in some.tasks:
+        name = ds1000.task_id(task)
+        mine = [row["completion"] for row in mixed if row["problem_id"] == name]
+        verdicts = dict(zip(mine, _of(after, name), strict=True))
+        assert verdicts.pop(NEIGHBOUR)["passed"] is False
+        ours = dict(zip((task["reference_code"], "x = 1"), _of(before, name), strict=True))
+        assert {code: row["status"] for code, row in verdicts.items()} == {
+            code: row["status"] for code, row in ours.items()
+        }
+
+
+def _of(result: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = next(task["samples"] for task in result["tasks"] if task["task_id"] == name)
+    return found
+
+
+def test_problems_with_random_numbers_are_stable_over_three_runs(real: Dataset, tmp_path: Path) -> None:
+    tasks = [
+        task
+        for task in real.tasks
+        if "rand" in task["reference_code"] or ("rand" in task["code_context"] and "seed" not in task["code_context"])
+    ]
+    some = replace(real, tasks=tasks)
+    runs = [_score(some, _references(some), tmp_path / str(number), ds1000.ENVIRONMENT) for number in range(3)]
+    assert len(tasks) > 100
+    assert [_statuses(result) for result in runs] == [dict.fromkeys(map(ds1000.task_id, tasks), "passed")] * 3
