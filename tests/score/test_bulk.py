@@ -89,14 +89,12 @@ def test_finished_work_is_not_done_again_and_another_job_is_not_mistaken_for_it(
     [
         ("usage", "^13 brings bad luck$"),
         ("bug", "^ZeroDivisionError: 13 brings bad luck$"),
-        ("killed", "judging stopped after .* of 23 programs: .*executor.log says why"),
+        ("killed", "judging stopped after .* of 23 programs: out of memory.*executor.log may say"),
     ],
 )
 def test_a_judge_in_trouble_is_one_line_and_the_rest_goes_on_later(trouble: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
         _judge(tmp_path / "work", trouble=trouble)
-    if trouble == "killed":
-        assert "signal or with exit code 9" in (tmp_path / "work" / "executor.log").read_text()
 
 
 def test_killed_in_the_middle_it_goes_on_and_leaves_nothing_running(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ The executor runs in a process of its own: what it starts dies with it, and it d
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -23,7 +24,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from magicoder_repro import records
@@ -53,8 +53,8 @@ def judge(
         return []
     _prepare(requests, factory, settings, folder, workers, executor)
     job = _Job.read(folder)
-    for error in folder.glob("errors/*"):
-        error.unlink()
+    for name in ("errors", "running"):  # of an earlier attempt
+        shutil.rmtree(folder / name, ignore_errors=True)
     with bar(label, len(requests), "programs") as progress:
         done = job.done()
         progress.resume(done)
@@ -63,11 +63,15 @@ def judge(
                 command = [sys.executable, "-c", _DRIVER, str(folder), str(os.getpid())]
                 process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             try:
-                while process.poll() is None:
-                    time.sleep(_LOOK_SECONDS if done else _LOOK_SECONDS / 10)
+                while True:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(_LOOK_SECONDS)
+                        break
                     now = job.done()
                     progress.advance(now - done)
                     done = now
+                    if executor.kind == "local" and job.lost():  # datatrove's pool would wait for it for ever
+                        break
             finally:
                 process.kill()
                 process.wait()
@@ -119,6 +123,8 @@ class _Job:
     def __call__(self, _: Any, rank: int, world_size: int) -> Iterator[records.Record]:
         """Does what is left of a shard: every `world_size`th request from number `rank` on."""
         _die_with_parent()
+        mark = self.folder / "running" / f"{rank:05d}"
+        records.write_text(mark, str(os.getpid()))
         mine = list(records.read_jsonl(self.folder / "requests" / f"{rank:05d}.jsonl"))
         try:
             with (self.folder / "requests" / f"{rank:05d}.jsonl").open("rb+") as lock:
@@ -127,6 +133,7 @@ class _Job:
                     for request in mine[len(journal.rows) :]:
                         journal.add(_judge(self.factory, json.dumps(self.settings))(request))
                         yield request
+            mark.unlink()
         except Exception as error:
             records.write_text(self.folder / "errors" / f"{rank:05d}", f"{type(error).__name__}: {error}")
             raise
@@ -139,6 +146,14 @@ class _Job:
         files = (self._answers(rank) for rank in range(self.shards))
         return sum(file.read_bytes().count(b"\n") for file in files if file.is_file())
 
+    def lost(self) -> bool:
+        """Whether a process of this machine has died in the middle of a shard."""
+        for mark in self.folder.glob("running/[0-9]*"):
+            with contextlib.suppress(FileNotFoundError):
+                if not Path("/proc", mark.read_text()).exists() and mark.exists():
+                    return True
+        return False
+
     def answers(self) -> list[records.Record]:
         """All answers in the order of the requests; a UsageError when the work came to a halt."""
         done = self.done()
@@ -147,7 +162,7 @@ class _Job:
                 kind, _, message = error.read_text().partition(": ")
                 raise UsageError(message if kind == UsageError.__name__ else f"{kind}: {message}")
             raise UsageError(
-                f"judging stopped after {done} of {self.requests} programs: {self.folder / 'executor.log'} says why; "
+                f"judging stopped after {done} of {self.requests} programs: out of memory? {self.folder / 'executor.log'} may say; "
                 "the same command goes on there"
             )
         found: list[Any] = [None] * self.requests
@@ -171,7 +186,7 @@ def drive(folder_name: str, caller: int) -> None:
     _die_with_parent()
     if os.getppid() != caller:
         return
-    os.register_at_fork(after_in_child=_begin_child)  # datatrove's and multiprocess' helpers too
+    os.register_at_fork(after_in_child=_die_with_parent)  # datatrove's and multiprocess' helpers too
     folder = Path(folder_name)
     about = records.read_json(folder / "job.json")
     executor = Executor.model_validate(about["executor"])
@@ -188,8 +203,6 @@ def drive(folder_name: str, caller: int) -> None:
     if executor.kind == "local":
         from datatrove.executor.local import LocalPipelineExecutor
 
-        if workers > 1:  # a pool waits for ever for a process that was killed
-            signal.signal(signal.SIGCHLD, _stop_when_a_child_was_killed)
         LocalPipelineExecutor(**common, start_method="fork").run()
     elif executor.kind == "ray":
         import ray
@@ -203,18 +216,6 @@ def drive(folder_name: str, caller: int) -> None:
         SlurmPipelineExecutor(**common, **executor.options).run()
         while job.done() < job.requests and not any(folder.glob("errors/*")):  # `run` has only put it into the queue
             time.sleep(_LOOK_SECONDS)
-
-
-def _stop_when_a_child_was_killed(_: int, __: FrameType | None) -> None:
-    ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    if ended is not None and ended.si_status not in (0, signal.SIGTERM):  # the pool ends its processes by SIGTERM
-        print(f"a judge's process ended by signal or with exit code {ended.si_status}: out of memory?", flush=True)
-        os._exit(1)
-
-
-def _begin_child() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _die_with_parent()
 
 
 def _die_with_parent() -> None:
