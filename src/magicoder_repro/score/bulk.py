@@ -32,6 +32,7 @@ from magicoder_repro.profile import Executor
 from magicoder_repro.progress import bar
 
 _LOOK_SECONDS = 0.5
+_SHARDS_A_WORKER, _LEAST = 8, 8  # requests of a shard, at least
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _DRIVER = "import sys; from magicoder_repro.score import bulk; bulk.drive(sys.argv[1], int(sys.argv[2]))"
 
@@ -97,7 +98,10 @@ def _prepare(
     else:
         if folder.exists():
             shutil.rmtree(folder)
-        shards = max(min(workers, len(requests)), -(-len(requests) // executor.shard))
+        wanted = min(
+            _SHARDS_A_WORKER * workers, -(-len(requests) // _LEAST)
+        )  # so that no worker waits long for another
+        shards = max(wanted, -(-len(requests) // executor.shard))
         for rank in range(shards):
             records.write_jsonl(folder / "requests" / f"{rank:05d}.jsonl", requests[rank::shards])
     how = {"shards": shards, "workers": workers, "executor": executor.model_dump()}

@@ -74,10 +74,7 @@ def score(
         }
         about = f"{label} {library}"
         factory = f"{Judge.__module__}:{Judge.__name__}"
-        # small enough that no worker waits long for another
-        shard = min(config.executor.shard, max(8, len(requests) // (8 * config.workers)))
-        executor = config.executor.model_copy(update={"shard": shard})
-        answers = bulk.judge(requests, factory, settings, folder / library, about, config.workers, executor)
+        answers = bulk.judge(requests, factory, settings, folder / library, about, config.workers, config.executor)
         verdicts.update(
             {(row["problem_id"], row["code"]): answer for row, answer in zip(requests, answers, strict=True)}
         )
