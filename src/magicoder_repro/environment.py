@@ -60,6 +60,11 @@ def built(environment: str) -> str | None:
     return ready.read_text().strip() if ready.is_file() else None
 
 
+def ready(environment: str) -> bool:
+    """Whether an environment is there, whole, and made from the lock of this checkout."""
+    return built(environment) == lock_sha256(environment)
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change a number."""
     found = {"python": platform.python_version()}

@@ -29,7 +29,7 @@ def read_jsonl(path: Path, required: Sequence[str] = ()) -> Iterator[Record]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UsageError(f"{path}:{number}: not JSON ({error}): mend or remove this line") from None
             if not isinstance(record, dict):
                 raise UsageError(f"{path}:{number}: a {type(record).__name__}, not a JSON object")

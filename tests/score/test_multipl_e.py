@@ -38,10 +38,22 @@ def _needs(language: str) -> None:
         pytest.skip(f"{language}: {gap}")
 
 
-@functools.cache
+_JUDGES: dict[str, judge.Judge] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _closed() -> Iterator[None]:
+    """No compiler lives on after these tests."""
+    yield
+    while _JUDGES:
+        _JUDGES.popitem()[1].close()
+
+
 def _judge(language: str) -> judge.Judge:
-    versions = {language: dict(toolchains.find(language).versions)}
-    return judge.Judge({"backend": sandbox.detect(), "memory_mb": 1500, "versions": versions})
+    if language not in _JUDGES:
+        versions = {language: dict(toolchains.find(language).versions)}
+        _JUDGES[language] = judge.Judge({"backend": sandbox.detect(), "memory_mb": 1500, "versions": versions})
+    return _JUDGES[language]
 
 
 def _status(language: str, task: dict[str, Any], completion: str) -> str:

@@ -89,7 +89,7 @@ def _prepare(
     executor: Executor,
 ) -> None:
     """Writes the job, unless the folder holds it already; only who does the work may then be another."""
-    work = {"factory": factory, "settings": dict(settings), "requests": len(requests)}
+    work = {"factory": factory, "settings": dict(settings), "requests": len(requests), "code": _code()}
     content = "".join(records.dumps(request) + "\n" for request in requests).encode("utf-8", "surrogatepass")
     identity = hashlib.sha256(json.dumps(work, sort_keys=True).encode() + content).hexdigest()
     known = records.read_json(folder / "job.json") if (folder / "job.json").is_file() else {}
@@ -106,6 +106,16 @@ def _prepare(
             records.write_jsonl(folder / "requests" / f"{rank:05d}.jsonl", requests[rank::shards])
     how = {"shards": shards, "workers": workers, "executor": executor.model_dump()}
     records.write_json(folder / "job.json", {"identity": identity, **work, **how})
+
+
+@functools.cache
+def _code() -> str:
+    """The hash of the judges' and the sandbox's own source: another version's answers are not gone on with."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in (".py", ".java"):
+            found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -204,6 +214,17 @@ def drive(folder_name: str, caller: int) -> None:
         "logging_dir": str(folder / "logs"),
         "skip_completed": False,
     }
+    try:
+        _execute(executor, common, job)
+    except Exception as error:
+        if not any(folder.glob("errors/*")):  # not a judge's
+            records.write_text(
+                folder / "errors" / "executor", f"executor {executor.kind}: {type(error).__name__}: {error}"
+            )
+        raise
+
+
+def _execute(executor: Executor, common: dict[str, Any], job: _Job) -> None:
     if executor.kind == "local":
         from datatrove.executor.local import LocalPipelineExecutor
 
@@ -218,7 +239,9 @@ def drive(folder_name: str, caller: int) -> None:
         from datatrove.executor.slurm import SlurmPipelineExecutor
 
         SlurmPipelineExecutor(**common, **executor.options).run()
-        while job.done() < job.requests and not any(folder.glob("errors/*")):  # `run` has only put it into the queue
+        while job.done() < job.requests and not any(
+            job.folder.glob("errors/*")
+        ):  # `run` has only put it into the queue
             time.sleep(_LOOK_SECONDS)
 
 

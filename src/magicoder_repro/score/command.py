@@ -99,7 +99,7 @@ def _multipl_e(
 ) -> None:
     if language is not None:
         benchmarks.key(benchmark, language)
-    work = out.with_name(f"{out.name}.work")  # a killed run goes on there
+    work = _work(out)
     try:
         samples = multipl_e.by_language(rows, language)
         datasets = {name: benchmarks.load(benchmark, protocol, name, data) for name in samples}
@@ -136,7 +136,7 @@ def _ds1000(
     dataset: benchmarks.Dataset,
     skip_unknown: bool,
 ) -> None:
-    work = out.with_name(f"{out.name}.work")  # a killed run goes on there
+    work = _work(out)
     if skip_unknown:
         tasks = {ds1000.task_id(task) for task in dataset.tasks}
         known = [row for row in rows if ds1000.sample_id(row) in tasks]
@@ -165,6 +165,14 @@ def _ds1000(
         )
     mean = result["metrics"]["pass@1"]
     say(f"score: pass@1 {mean:.1f}, the mean of {len(result['tasks'])} problems -> {out}")
+
+
+def _work(out: Path) -> Path:
+    """The folder beside the result where a killed run goes on; one that holds something else is left alone."""
+    work = out.with_name(f"{out.name}.work")
+    if work.exists() and not any(work.glob("job.json")) and not any(work.glob("*/job.json")) and any(work.iterdir()):
+        raise UsageError(f"{work} is in the way, and not of an earlier run: move it or give another name to -o")
+    return work
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:

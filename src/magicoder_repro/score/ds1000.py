@@ -65,6 +65,7 @@ def score(
         ]
         settings = {
             "tasks": str(dataset.path),
+            "dataset": dataset.sha256,
             "library": library,
             "environment": environment_name,
             "lock": environment.lock_sha256(environment_name),  # verdicts of other versions are not gone on with
@@ -164,6 +165,8 @@ class Home:
     """The environment that the programs run in."""
 
     def __init__(self, name: str) -> None:
+        if not environment.ready(name):
+            raise UsageError(f"the environment {name!r} is not built from its lock: run `make .envs/{name}/.ready`")
         self.python = environment.interpreter(name)
         ask = "import sys, sysconfig; print(sys.prefix, sys.base_prefix, sysconfig.get_path('purelib'), sep='\\n')"
         told = subprocess.run([self.python, "-c", ask], capture_output=True, text=True, check=True).stdout
@@ -238,6 +241,9 @@ class Judge:
         outcome = self._sandboxed(kind, files, limits)
         if outcome.status == "sandbox":  # once more: every warm interpreter has shown that it works before it is used
             outcome = self._sandboxed(kind, files, limits)
+        if outcome.status == "sandbox":
+            told = outcome.stderr.decode(errors="replace")[-200:]
+            raise UsageError(f"the sandbox {self._settings['backend']} did not start: {told}")
         status = _status(outcome, token)
         passed = status == "passed"
         return {"passed": passed, "passed_plus": None, "status": status, "seconds": round(outcome.wall_seconds, 3)}

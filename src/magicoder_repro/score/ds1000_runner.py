@@ -18,11 +18,13 @@ from collections.abc import Callable
 from typing import Any
 
 _FIGURE = "ans.png"  # what a Matplotlib test has drawn before the solution runs
+_COMPARING = ("__eq__", "__ne__", "__array__", "__array_function__", "__array_ufunc__")
+_DEEPEST = 4
 # What the tests compare with: modules, and classes with the methods that compare.
 _TOOLS = (
     *("builtins", "copy", "io", "math", "tokenize", "PIL.Image", "scipy.sparse", "matplotlib.pyplot"),
     *("numpy", "numpy.testing", "numpy.testing._private.utils", "numpy.linalg", "numpy.core.numeric"),
-    *("pandas", "pandas.testing", "pandas._testing", "pandas._testing.asserters"),
+    *("pandas", "pandas.testing", "pandas._testing", "pandas._testing.asserters", "pandas._libs.testing"),
     *("torch", "torch.testing", "tensorflow"),
 )
 _CLASSES = (
@@ -52,6 +54,7 @@ class _Guard:
         self._run, self._names, self._before = run, names, dict(names)
         self._modules = [(vars(module), _callables(vars(module))) for module in _present(_TOOLS)]
         self._classes = [(kind, dict(vars(kind))) for kind in _present_classes()]
+        self._functions = list(_functions([before for _, before in self._modules]))
         self._place = os.path.abspath(_FIGURE)  # noqa: PTH100 - pathlib is not imported for this
         self._figure: bytes | None = None
 
@@ -78,6 +81,13 @@ class _Guard:
             for name, value in before.items():
                 if now.get(name) is not value:
                     now[name] = value
+        for function, code, defaults, keywords in self._functions:
+            if function.__code__ is not code:
+                function.__code__ = code
+            if function.__defaults__ is not defaults:
+                function.__defaults__ = defaults
+            if function.__kwdefaults__ is not keywords:
+                function.__kwdefaults__ = keywords
         for kind, attributes in self._classes:
             for name, value in list(vars(kind).items()):
                 if name in attributes and attributes[name] is not value:
@@ -106,18 +116,45 @@ def _present_classes() -> list[type]:
 
 
 def _callables(names: dict[str, Any]) -> dict[str, Any]:
-    # names with an underscore are a library's own state
+    # names with an underscore are a library's own state, but for modules
     return {
         name: value
         for name, value in names.items()
-        if (callable(value) or type(value) is types.ModuleType) and (name[:1] != "_" or name == "__import__")
+        if type(value) is types.ModuleType or (callable(value) and (name[:1] != "_" or name == "__import__"))
     }
 
 
-def _compares_itself(value: Any, names: dict[str, Any]) -> bool:
-    """Whether the solution's own code would decide whether this result is equal to the expected one."""
-    own = (vars(kind).get(name) for kind in type(value).__mro__ for name in ("__eq__", "__ne__"))
-    return any(isinstance(function, types.FunctionType) and function.__globals__ is names for function in own)
+def _functions(modules: list[dict[str, Any]]) -> Iterator[tuple[types.FunctionType, Any, Any, Any]]:
+    """The functions of the tools, and those that they wrap, with what makes them up."""
+    seen: set[int] = set()
+    for value in (value for names in modules for value in names.values()):
+        while isinstance(value, types.FunctionType) and id(value) not in seen:
+            seen.add(id(value))
+            yield value, value.__code__, value.__defaults__, value.__kwdefaults__
+            value = getattr(value, "__wrapped__", None)  # noqa: PLW2901
+
+
+def _compares_itself(value: Any, names: dict[str, Any], depth: int = 0) -> bool:
+    """Whether the solution's own code, or a mock, would decide whether this result is equal to the expected one."""
+    for kind in type(value).__mro__:
+        if kind.__module__ == "unittest.mock":
+            return True
+        for name in _COMPARING:
+            function = vars(kind).get(name)
+            if isinstance(function, types.FunctionType) and function.__globals__ is names:
+                return True
+    if depth == _DEEPEST:
+        return False
+    items: Any = ()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = value
+    elif isinstance(value, dict):
+        items = value.values()
+    elif type(value).__name__ == "ndarray" and value.dtype == object:
+        items = value.ravel().tolist()
+    elif type(value).__name__ in ("Series", "DataFrame"):
+        items = [value.to_numpy()]
+    return any(_compares_itself(item, names, depth + 1) for item in items)
 
 
 def _seed() -> None:

@@ -65,7 +65,7 @@ def _gap(about: dict[str, Any], several: _Languages) -> str | None:
     if about["language"] is not None:
         reason: str | None = several.result(about)["gaps"].get(about["language"])
         return reason
-    if about["benchmark"].endswith("ds1000") and environment.built(ds1000.ENVIRONMENT) is None:
+    if about["benchmark"].endswith("ds1000") and not environment.ready(ds1000.ENVIRONMENT):
         return "the environment ds1000 is not built: make .envs/ds1000/.ready, then the same command again"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,7 +27,11 @@ def by_language(samples: Sequence[records.Record], language: str | None) -> dict
     """The samples of each language: `language`, or what the samples' field of that name says."""
     found: dict[str, list[records.Record]] = {}
     for sample in samples:
-        own = sample.get("language", language)
+        if not isinstance(sample["task_id"], str):
+            raise UsageError(
+                f"a sample's task_id is {json.dumps(sample['task_id'])[:80]}, not text: give the task's name"
+            )
+        own = sample.get("language") or language
         if own is None:
             raise UsageError(
                 f"a sample of {sample['task_id']} names no 'language': give --language, or the field in each sample"
@@ -133,7 +138,7 @@ def program(task: records.Record, sample: records.Record) -> str:
             if not isinstance(sample[name], str):
                 raise UsageError(f"a sample of {_name(task)}: the field {name!r} is not text")
             if name == "program":
-                return str(sample[name])
+                return str(sample[name]).replace("\r\n", "\n")  # as the tests, which are looked for in it
             return f"{task['prompt'].strip()}{sample[name]}\n{task['tests']}"
     raise UsageError(f"a sample of {_name(task)} has neither 'completion' nor 'program'")
 

@@ -78,8 +78,8 @@ def find(language: str) -> Toolchain:
         root = Path(_output([tools["rustc"], "--print", "sysroot"]).strip())
         return Toolchain({"rustc": str(root / "bin" / "rustc")}, found, _outside_usr(root))
     if language == "php":
-        known = "mbstring" in _output([tools["php"], "-m"]).split()
-        found["mbstring"] = "yes" if known else "no"
+        if "mbstring" not in _output([tools["php"], "-m"]).split():
+            raise _missing(language)
     return Toolchain(tools, found, _outside_usr(*prefixes))
 
 
@@ -108,6 +108,13 @@ def precompiled_header() -> Path | None:
     cache = Path(os.environ.get("MAGICODER_CACHE") or environment.ROOT / ".cache").resolve() / "multipl-e"
     folder = cache / hashlib.sha256(identity.encode()).hexdigest()[:16]
     header = folder / "stdc++.h"
+    try:
+        return _precompiled(compiler, cache, folder, header)
+    except (OSError, subprocess.TimeoutExpired):  # it is for speed only
+        return None
+
+
+def _precompiled(compiler: str, cache: Path, folder: Path, header: Path) -> Path | None:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
