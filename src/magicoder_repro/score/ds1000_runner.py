@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _FIGURE = "ans.png"  # what a Matplotlib test has drawn before the solution runs
@@ -131,7 +131,7 @@ def _functions(modules: list[dict[str, Any]]) -> Iterator[tuple[types.FunctionTy
         while isinstance(value, types.FunctionType) and id(value) not in seen:
             seen.add(id(value))
             yield value, value.__code__, value.__defaults__, value.__kwdefaults__
-            value = getattr(value, "__wrapped__", None)  # noqa: PLW2901
+            value = getattr(value, "__wrapped__", None)
 
 
 def _compares_itself(value: Any, names: dict[str, Any], depth: int = 0) -> bool:

@@ -77,9 +77,8 @@ def find(language: str) -> Toolchain:
     if language == "rs":  # what is on the path may be rustup's, which needs a home
         root = Path(_output([tools["rustc"], "--print", "sysroot"]).strip())
         return Toolchain({"rustc": str(root / "bin" / "rustc")}, found, _outside_usr(root))
-    if language == "php":
-        if "mbstring" not in _output([tools["php"], "-m"]).split():
-            raise _missing(language)
+    if language == "php" and "mbstring" not in _output([tools["php"], "-m"]).split():
+        raise _missing(language)
     return Toolchain(tools, found, _outside_usr(*prefixes))
 
 
