@@ -79,7 +79,7 @@ CHEATS = {
     "exit at once": ("Numpy", "import os\nos._exit(0)", "ended early"),
     "exit in the comparison": (
         "Numpy",
-        "import os\nclass A:\n    def __array__(self, *a, **k): os._exit(0)\nresult = A()",
+        "import os\nclass A:\n    @property\n    def __array_interface__(self): os._exit(0)\nresult = A()",
         "ended early",
     ),
     "a printed verdict": ("Numpy", "import os\nprint('P' * 40)\nos.write(1, b'P' * 33)\nos._exit(0)", "ended early"),
@@ -118,6 +118,23 @@ CHEATS = {
         "Numpy",
         "class A(np.ndarray):\n    def __eq__(self, other): return np.ones(self.shape, bool)\n"
         "result = np.zeros_like(a).view(A)",
+        "wrong",
+    ),
+    "a mock that is equal to all": ("Numpy", "from unittest.mock import ANY\nresult = ANY", "wrong"),
+    "an array of what is equal to all": (
+        "Numpy",
+        "class A:\n    def __eq__(self, other): return True\nresult = np.array([A()] * len(a), dtype=object)",
+        "wrong",
+    ),
+    "another code for numpy.testing": (
+        "Numpy",
+        "np.testing.assert_array_equal.__code__ = (lambda *a, **k: None).__code__\nresult = 1",
+        "wrong",
+    ),
+    "another code for what numpy.testing wraps": (
+        "Numpy",
+        "f = np.testing.assert_array_equal\nf = getattr(f, '__wrapped__', f)\n"
+        "f.__code__ = (lambda *a, **k: None).__code__\nresult = 1",
         "wrong",
     ),
     "the figure of the test": (
