@@ -115,9 +115,12 @@ def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(finished: 
     assert stale(description="other") == {"report"}
 
 
-@pytest.mark.parametrize("stage", [stage.name for stage in pipeline.STAGES])
+@pytest.mark.parametrize("stage", {stage.body: stage.name for stage in reversed(pipeline.STAGES)}.values())
 def test_killed_in_any_stage_a_run_ends_with_the_same_files(stage: str, finished: Path, tmp_path: Path) -> None:
-    """The stage is made again from an undisturbed run's inputs, killed in the middle with SIGKILL, and started again."""
+    """The stage is made again from an undisturbed run's inputs, killed in the middle with SIGKILL, and started again.
+
+    Of stages with the same body (two fine-tunings, three generations) the first is killed.
+    """
     folder = tmp_path / "tiny"
     shutil.copytree(finished, folder, copy_function=os.link)
     shutil.rmtree(folder / stage)
