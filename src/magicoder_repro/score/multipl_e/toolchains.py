@@ -39,7 +39,7 @@ _JAVATUPLES = (
 )
 _SECONDS = 60.0
 _HEADER = "bits/stdc++.h"
-CPP = ("-std=c++17", "-O0")
+CPP = ("-std=c++17", "-O0", "--param", "ggc-min-heapsize=1000000")  # kB: it collects no garbage below that
 """g++'s options; a precompiled header serves only the options that it was made with."""
 
 
