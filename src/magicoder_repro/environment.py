@@ -52,6 +52,11 @@ def interpreter(environment: str) -> Path:
     return python
 
 
+def cache() -> Path:
+    """Where what can be made again is kept: ground truth, precompiled headers."""
+    return Path(os.environ.get("MAGICODER_CACHE") or ROOT / ".cache")
+
+
 def built(environment: str) -> str | None:
     """The sha256 of the lock that an environment was built from; None when it is not there."""
     if os.environ.get("MAGICODER_ENVIRONMENT") == environment:

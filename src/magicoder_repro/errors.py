@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EXIT_DONE = 0
 EXIT_BAD_RESULT = 1
 EXIT_USAGE = 2
@@ -13,3 +15,8 @@ class UsageError(Exception):
 
 class BadResultError(Exception):
     """The work ran and its result is bad (a regression, a failed gate). One line. Exit code 1."""
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names for a message: the first ones, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

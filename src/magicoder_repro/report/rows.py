@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from magicoder_repro import artifact, records
+from magicoder_repro.benchmarks import MULTIPL_E_LANGUAGES
 from magicoder_repro.environment import ROOT
 
 REFERENCE = ROOT / "results" / "reference"
@@ -17,15 +18,20 @@ Verdict = Literal["same", "within tolerance", "OUT OF TOLERANCE", "not recorded"
 MODELS = {"base": "base", "magicoder": "Magicoder", "magicoder-s": "MagicoderS"}
 _PAPER_MODELS = {"base": "CodeLlama-Python", "magicoder": "Magicoder-CL", "magicoder-s": "MagicoderS-CL"}
 _PLACES = {"B.2": "Appendix B.2", "fig3": "Figure 3"}
+_TABLE1, _TABLE2, _TABLE3 = "table1_table4_python.csv", "table2_multipl_e.csv", "table3_ds1000_completion.csv"
+_NUMBERS = {_TABLE2: "2", _TABLE3: "3"}  # the first file holds two tables and says in each row which
+_TABLE2_COLUMNS = {"js": "javascript", "rs": "rust"}  # the others have the language's own name
 _PAPER_COLUMNS = {
-    ("humaneval", "pass@1"): "humaneval",
-    ("humaneval", "pass@1+"): "humaneval_plus",
-    ("mbpp", "pass@1"): "mbpp",
-    ("mbpp", "pass@1+"): "mbpp_plus",
+    ("humaneval", "pass@1"): (_TABLE1, "humaneval"),
+    ("humaneval", "pass@1+"): (_TABLE1, "humaneval_plus"),
+    ("mbpp", "pass@1"): (_TABLE1, "mbpp"),
+    ("mbpp", "pass@1+"): (_TABLE1, "mbpp_plus"),
+    **{
+        (f"multipl-e-{language}", "pass@1"): (_TABLE2, _TABLE2_COLUMNS.get(language, language))
+        for language in MULTIPL_E_LANGUAGES
+    },
+    ("ds1000", "pass@1"): (_TABLE3, "overall"),
 }
-
-
-_TABLE2_COLUMNS = {"js": "javascript", "rs": "rust"}
 
 
 @dataclass(frozen=True)
@@ -142,9 +148,7 @@ def _scores(folder: Path) -> list[Row]:
             low, high = wilson(value, result["tasks"])
             asked = " (bare code)" if result["prompt"] == "completion" else ""
             subset = "" if result["tasks"] == result["of"] else f", first {result['tasks']} of {result['of']}"
-            paper, source = _of_paper(model, benchmark, metric)
-            if benchmark.startswith("multipl-e-") and metric == "pass@1":
-                paper, source = _table2(model, benchmark.removeprefix("multipl-e-"))
+            paper, source = _of_paper(model, *_PAPER_COLUMNS.get((benchmark, metric), (None, "")))
             # Greedy decoding of the base depends on no teacher; a fine-tuned model's data differ a little from CPU to CPU.
             fraction, least = (15, 1) if model == "base" else (5, 2)
             tolerance = 100 * max(least, result["tasks"] // fraction) / result["tasks"]
@@ -168,7 +172,7 @@ def _scores(folder: Path) -> list[Row]:
 def _library(model: str, library: str, found: dict[str, Any]) -> Row:
     """DS-1000's pass@1 of one library."""
     low, high = wilson(found["metrics"]["pass@1"], found["tasks"])
-    paper, source = _table3(model, library.lower())
+    paper, source = _of_paper(model, _TABLE3, library.lower())
     return Row(
         f"ds1000.{model}.{library}",
         "scores",
@@ -183,33 +187,14 @@ def _library(model: str, library: str, found: dict[str, Any]) -> Row:
     )
 
 
-def _table3(model: str, column: str) -> tuple[float | None, str]:
-    with (REFERENCE / "table3_ds1000_completion.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B":
-                return float(row[column]), f"Table 3, {row['model']}-{row['size']} ({row['status']})"
-    return None, ""
-
-
-def _of_paper(model: str, benchmark: str, metric: str) -> tuple[float | None, str]:
-    if (benchmark, metric) == ("ds1000", "pass@1"):
-        return _table3(model, "overall")
-    column = _PAPER_COLUMNS.get((benchmark, metric))
-    if column is None:
-        return None, ""
-    with (REFERENCE / "table1_table4_python.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B" and row[column]:
-                return float(row[column]), f"Table {row['table']}, {row['model']}-{row['size']} ({row['status']})"
-    return None, ""
-
-
-def _table2(model: str, language: str) -> tuple[float | None, str]:
-    column = _TABLE2_COLUMNS.get(language, language)
-    with (REFERENCE / "table2_multipl_e.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B":
-                return float(row[column]), f"Table 2, {row['model']}-{row['size']} ({row['status']})"
+def _of_paper(model: str, file_name: str | None, column: str) -> tuple[float | None, str]:
+    """The paper's number of a 7B model in one of its tables, and where it stands."""
+    if file_name is not None:
+        with (REFERENCE / file_name).open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B" and row[column]:
+                    number = _NUMBERS.get(file_name) or row["table"]
+                    return float(row[column]), f"Table {number}, {row['model']}-{row['size']} ({row['status']})"
     return None, ""
 
 

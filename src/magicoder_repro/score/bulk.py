@@ -98,9 +98,8 @@ def _prepare(
     else:
         if folder.exists():
             shutil.rmtree(folder)
-        wanted = min(
-            _SHARDS_A_WORKER * workers, -(-len(requests) // _LEAST)
-        )  # so that no worker waits long for another
+        # small enough that no worker waits long for another
+        wanted = min(_SHARDS_A_WORKER * workers, -(-len(requests) // _LEAST))
         shards = max(wanted, -(-len(requests) // executor.shard))
         for rank in range(shards):
             records.write_jsonl(folder / "requests" / f"{rank:05d}.jsonl", requests[rank::shards])
@@ -239,9 +238,8 @@ def _execute(executor: Executor, common: dict[str, Any], job: _Job) -> None:
         from datatrove.executor.slurm import SlurmPipelineExecutor
 
         SlurmPipelineExecutor(**common, **executor.options).run()
-        while job.done() < job.requests and not any(
-            job.folder.glob("errors/*")
-        ):  # `run` has only put it into the queue
+        # `run` has only put it into the queue
+        while job.done() < job.requests and not any(job.folder.glob("errors/*")):
             time.sleep(_LOOK_SECONDS)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from magicoder_repro import environment, records
 from magicoder_repro.benchmarks import Dataset
-from magicoder_repro.errors import UsageError
+from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Scoring
 from magicoder_repro.score import bulk, pass_at_k, sandbox
 
@@ -153,9 +153,8 @@ def _programs(tasks: dict[str, records.Record], samples: Sequence[records.Record
             unknown[name] = None
         found.setdefault(name, []).append(code)
     if unknown:
-        listed = ", ".join(list(unknown)[:20]) + (f" and {len(unknown) - 20} more" if len(unknown) > 20 else "")
         raise UsageError(
-            f"{len(unknown)} problem ids are not in the set (0 to {len(tasks) - 1}): {listed}: "
+            f"{len(unknown)} problem ids are not in the set (0 to {len(tasks) - 1}): {listed(list(unknown))}: "
             "remove them or give --skip-unknown"
         )
     return found

@@ -19,7 +19,7 @@ from typing import Any
 
 from magicoder_repro import benchmarks, environment, records
 from magicoder_repro.benchmarks import Dataset, Protocol
-from magicoder_repro.errors import UsageError
+from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import bar, say
 from magicoder_repro.score import independent, pass_at_k, sandbox, sanitize
@@ -153,7 +153,7 @@ def _programs(
     unknown = {str(sample["task_id"]): None for sample in samples if sample["task_id"] not in tasks}
     if unknown:
         raise UsageError(
-            f"{len(unknown)} tasks of the samples are not in the set: {_listed(list(unknown))}: remove them or give --skip-unknown"
+            f"{len(unknown)} tasks of the samples are not in the set: {listed(list(unknown))}: remove them or give --skip-unknown"
         )
     for sample in samples:
         task = tasks[sample["task_id"]]
@@ -161,7 +161,7 @@ def _programs(
         found.setdefault(task["task_id"], []).append(text)
     missing = [task_id for task_id in tasks if task_id not in found]
     if missing:
-        raise UsageError(f"{len(missing)} of {len(tasks)} tasks have no sample: {_listed(missing)}: generate them too")
+        raise UsageError(f"{len(missing)} of {len(tasks)} tasks have no sample: {listed(missing)}: generate them too")
     return found
 
 
@@ -179,15 +179,11 @@ def program(task: records.Record, sample: records.Record, sanitized: bool = Fals
     raise UsageError(f"a sample of {task['task_id']} has neither 'completion' nor 'solution'")
 
 
-def _listed(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 class _Truth:
     """The ground truth on disk: what the canonical solutions give, as digests, and how long they take."""
 
     def __init__(self, dataset: Dataset, protocol: Protocol) -> None:
-        folder = Path(os.environ.get("MAGICODER_CACHE") or environment.ROOT / ".cache") / "ground-truth"
+        folder = environment.cache() / "ground-truth"
         self.path = folder / f"{dataset.sha256[:16]}-{environment.lock_sha256(name(protocol))[:8]}.json"
         self._fresh: dict[tuple[str, str], dict[tuple[int, int], dict[str, list[Any]]]] = {}
 

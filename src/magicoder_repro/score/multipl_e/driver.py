@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from magicoder_repro import records
 from magicoder_repro.benchmarks import MULTIPL_E_LANGUAGES, Dataset
-from magicoder_repro.errors import UsageError
+from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Scoring
 from magicoder_repro.score import bulk, pass_at_k, sandbox
 from magicoder_repro.score.multipl_e import judge, toolchains
@@ -18,7 +19,6 @@ from magicoder_repro.score.multipl_e import judge, toolchains
 SCORER = "exit code 0 after the last test"
 _JUDGE = "magicoder_repro.score.multipl_e.judge:Judge"
 _AT_A_TIME = 2
-_MOST = 20  # names in a message
 Samples = Mapping[str, Sequence[records.Record]]
 """The samples of each language."""
 
@@ -113,7 +113,7 @@ def score(
             "distinct": len(distinct),
             "identical_percent": round(100 * (1 - len(distinct) / total), 2) if total else 0.0,
         },
-        "statuses": _counted(row["status"] for found in everything.values() for row in found),
+        "statuses": dict(sorted(Counter(row["status"] for found in everything.values() for row in found).items())),
         "tasks": [
             {"task_id": task_id, "language": language, "samples": rows[language][task_id]}
             for language in judged
@@ -149,7 +149,7 @@ def _programs(dataset: Dataset, samples: Sequence[records.Record], language: str
     unknown = list(dict.fromkeys(str(row["task_id"]) for row in samples if row["task_id"] not in tasks))
     if unknown:
         raise UsageError(
-            f"{language}: {len(unknown)} tasks of the samples are not in the set: {_listed(unknown)}: "
+            f"{language}: {len(unknown)} tasks of the samples are not in the set: {listed(unknown)}: "
             "samples of another language? else remove them or give --skip-unknown"
         )
     found: dict[str, list[str]] = {}
@@ -158,7 +158,7 @@ def _programs(dataset: Dataset, samples: Sequence[records.Record], language: str
     missing = [task_id for task_id in tasks if task_id not in found]
     if missing:
         raise UsageError(
-            f"{language}: {len(missing)} of {len(tasks)} tasks have no sample: {_listed(missing)}: generate them too"
+            f"{language}: {len(missing)} of {len(tasks)} tasks have no sample: {listed(missing)}: generate them too"
         )
     if not any(tasks[task_id]["tests"].strip() in text for task_id, texts in found.items() for text in texts):
         raise UsageError(f"{language}: no program holds its task's tests: are these samples of another language?")
@@ -192,14 +192,3 @@ def _name(task: records.Record) -> str:
 
 def _sample(answer: records.Record) -> dict[str, Any]:
     return {"passed": answer["status"] == "passed", "passed_plus": None, **answer}
-
-
-def _counted(statuses: Any) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for status in statuses:
-        found[status] = found.get(status, 0) + 1
-    return dict(sorted(found.items()))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")

@@ -104,7 +104,7 @@ def precompiled_header() -> Path | None:
     """A header file with the precompiled <bits/stdc++.h> beside it, made once for each g++; None where that does not work."""
     compiler = find("cpp").tools["g++"]
     identity = f"{compiler} {find('cpp').versions['g++']} {CPP} {Path(compiler).stat().st_mtime_ns}"
-    cache = Path(os.environ.get("MAGICODER_CACHE") or environment.ROOT / ".cache").resolve() / "multipl-e"
+    cache = environment.cache().resolve() / "multipl-e"
     folder = cache / hashlib.sha256(identity.encode()).hexdigest()[:16]
     header = folder / "stdc++.h"
     try:
