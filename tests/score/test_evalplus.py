@@ -387,6 +387,17 @@ def test_bad_samples_are_named(samples: list[dict[str, Any]], message: str) -> N
         _score(benchmarks.load("minibench-humaneval"), samples)
 
 
+@pytest.mark.parametrize("benchmark", ["minibench-humaneval", "minibench-multipl-e"])
+@pytest.mark.parametrize("skip", [[], ["--skip-unknown"]])
+def test_a_task_id_that_is_not_text_is_one_line(benchmark: str, skip: list[str], tmp_path: Path) -> None:
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text('{"task_id": ["a"], "completion": ""}\n')
+    command = [sys.executable, "-m", "magicoder_repro.cli", "score", benchmark, str(samples), "-o", str(tmp_path / "o")]
+    done = subprocess.run([*command, *skip], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert 'a task_id is ["a"], not text' in done.stderr
+
+
 def test_the_command_judges_and_compares(tmp_path: Path) -> None:
     dataset = benchmarks.load("minibench-mbpp")
     command = [sys.executable, "-m", "magicoder_repro.cli", "score"]

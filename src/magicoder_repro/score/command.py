@@ -59,6 +59,11 @@ def score(
     rows = list(records.read_jsonl(samples, () if of_ds1000 else ("task_id",)))
     if not rows:
         raise UsageError(f"{samples}: no sample in it")
+    for row in rows if not of_ds1000 else ():
+        if not isinstance(row["task_id"], str):
+            raise UsageError(
+                f"{samples}: a task_id is {json.dumps(row['task_id'])[:80]}, not text: give the task's name"
+            )
     if benchmark.endswith("multipl-e"):
         _multipl_e(benchmark, samples, rows, out, config, chosen, data, skip_unknown, language)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +26,6 @@ def by_language(samples: Sequence[records.Record], language: str | None) -> dict
     """The samples of each language: `language`, or what the samples' field of that name says."""
     found: dict[str, list[records.Record]] = {}
     for sample in samples:
-        if not isinstance(sample["task_id"], str):
-            raise UsageError(
-                f"a sample's task_id is {json.dumps(sample['task_id'])[:80]}, not text: give the task's name"
-            )
         own = sample.get("language") or language
         if own is None:
             raise UsageError(
