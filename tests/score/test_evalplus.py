@@ -84,12 +84,16 @@ def test_published_generations_get_the_verdicts_that_evalplus_gives(
     known = {task["task_id"] for task in dataset.tasks}
     samples = [sample for sample in _published(data, benchmark) if sample["task_id"] in known]
     result = _score(dataset, samples, protocol=protocol, benchmark=benchmark)
-    ours = {task["task_id"]: task["samples"][0] for task in result["tasks"]}
     reference = json.loads(REFERENCE.read_text())[f"{benchmark} {protocol}"]
-    assert len(ours) == len(known) == reference["tasks"]
-    stable = set(ours) - set(reference["unstable"])
-    assert {name for name in stable if not ours[name]["passed"]} == set(reference["base_failed"])
-    assert {name for name in stable if not ours[name]["passed_plus"]} == set(reference["plus_failed"])
+    assert len(result["tasks"]) == len(known) == reference["tasks"]
+    # with the ground truth known the same programs run in another way: base and plus inputs together
+    again = replace(dataset, tasks=[task for task in dataset.tasks if task["task_id"] != "Mbpp/599"])  # 45 CPU seconds
+    few = [sample for sample in samples if sample["task_id"] != "Mbpp/599"]
+    for found in (result, _score(again, few, protocol=protocol, benchmark=benchmark)):
+        ours = {task["task_id"]: task["samples"][0] for task in found["tasks"]}
+        stable = set(ours) - set(reference["unstable"])
+        assert {name for name in stable if not ours[name]["passed"]} == set(reference["base_failed"]) & stable
+        assert {name for name in stable if not ours[name]["passed_plus"]} == set(reference["plus_failed"]) & stable
     if benchmark == "humaneval":
         assert {name: round(value, 1) for name, value in result["metrics"].items()} == {"pass@1": 43.9, "pass@1+": 36.6}
 
@@ -101,6 +105,50 @@ def test_plus_inputs_catch_what_the_base_inputs_miss() -> None:
     sample = {"task_id": task["task_id"], "completion": f"    return {table!r}[repr((a, b))]\n"}
     (verdict,) = _score(dataset, [sample])["tasks"][0]["samples"]
     assert verdict["passed"] is True and verdict["passed_plus"] is False
+
+
+def test_a_program_ends_at_its_first_wrong_value() -> None:
+    """As under evalplus: what the later calls would do, or how long they would take, does not matter."""
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task = dataset.tasks[0]
+    first = tuple(task["base_input"][0])
+    body = "    if (a, b) == {}:\n        return {}\n    while True:\n        pass\n"
+    samples = [
+        {"task_id": task["task_id"], "completion": body.format(first, value)}
+        for value in (first[0] - first[1] + 1, first[0] - first[1])
+    ]
+    wrong, right_so_far = _score(dataset, samples)["tasks"][0]["samples"]
+    assert wrong["status"] == "wrong" and right_so_far["status"] == "timeout"
+    assert wrong["seconds"] < right_so_far["seconds"] / 2
+
+
+def test_base_and_plus_inputs_in_one_sandbox_decide_as_in_two() -> None:
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task = dataset.tasks[0]
+    base = {repr(tuple(i)): i[0] - i[1] for i in task["base_input"]}
+    last = repr(tuple(task["plus_input"][-1]))
+    bodies = [
+        "    return a - b\n",
+        "    return b - a\n",
+        f"    return {base!r}[repr((a, b))]\n",  # the plus inputs raise
+        f"    return {base!r}.get(repr((a, b)), 'no')\n",
+        f"    while repr((a, b)) == {last!r}:\n        pass\n    return a - b\n",
+        "    raise ValueError\n",
+        "    return float(a - b)\n",
+    ]
+    samples = [{"task_id": task["task_id"], "completion": body} for body in bodies]
+    _score(dataset, samples[:1])  # the ground truth is known from here on
+    together = _score(dataset, samples)
+    # a program with a global is never run on both at once
+    alone = _score(dataset, [{**sample, "completion": "    global z\n" + sample["completion"]} for sample in samples])
+    shown = [
+        [(one["passed"], one["passed_plus"], one["status"]) for one in result["tasks"][0]["samples"]]
+        for result in (together, alone)
+    ]
+    assert shown[0] == shown[1]
+    assert [row[:2] for row in shown[0]] == [
+        *[(True, True), (False, False), (True, False), (True, False), (True, False), (False, False), (True, True)],
+    ]
 
 
 ATTACKS = {

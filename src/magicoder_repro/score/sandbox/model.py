@@ -9,7 +9,7 @@ from typing import Literal
 
 from magicoder_repro.errors import UsageError
 
-Status = Literal["ok", "error", "timeout", "memory", "output", "signal", "sandbox"]
+Status = Literal["ok", "error", "timeout", "memory", "output", "signal", "stopped", "sandbox"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Program:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `signal`: of one (ours when it had too many processes); `sandbox`: it never started."""
+    """How a run ended. `signal`: of one (ours when it had too many processes); `stopped`: the caller had seen enough; `sandbox`: it
+    never started."""
 
     status: Status
     exit_code: int | None  # 128 + number after a signal; None when the sandbox killed it

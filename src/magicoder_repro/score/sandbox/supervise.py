@@ -224,8 +224,11 @@ class _Stream:
         return len(self.content) > self.limit
 
 
-def watch(job: Job, limits: Limits) -> Outcome:
-    """Runs the job within the limits; whatever it does, this returns soon after the wall limit."""
+def watch(job: Job, limits: Limits, enough: Callable[[bytearray], bool] = lambda stdout: False) -> Outcome:
+    """Runs the job within the limits; whatever it does, this returns soon after the wall limit.
+
+    `enough` sees the standard output as it grows; when it says so, the job is ended with the status `stopped`.
+    """
     _become_subreaper()
     begun = time.monotonic()
     try:
@@ -239,7 +242,7 @@ def watch(job: Job, limits: Limits) -> Outcome:
         process.close()
         return Outcome("sandbox", None, b"", b"gone", time.monotonic() - begun, 0.0, 0.0, job.backend)
     try:
-        return _follow(job, limits, process, over, tree, begun)
+        return _follow(job, limits, enough, process, over, tree, begun)
     finally:
         _finish(job, process, over, tree)
         os.close(over)
@@ -247,7 +250,15 @@ def watch(job: Job, limits: Limits) -> Outcome:
         process.close()
 
 
-def _follow(job: Job, limits: Limits, process: Process, over: int, tree: _Tree, begun: float) -> Outcome:
+def _follow(
+    job: Job,
+    limits: Limits,
+    enough: Callable[[bytearray], bool],
+    process: Process,
+    over: int,
+    tree: _Tree,
+    begun: float,
+) -> Outcome:
     streams = [_Stream(descriptor, limits.output_bytes) for descriptor in process.streams]
     report = _Stream(job.report, _REPORT_BYTES) if job.report is not None else None
     for stream in (*streams, *([report] if report else [])):
@@ -277,6 +288,8 @@ def _follow(job: Job, limits: Limits, process: Process, over: int, tree: _Tree, 
                 elif key.data.flooded:
                     selector.unregister(key.fd)
                     reason = "output" if key.data is not report else reason
+                elif key.data is streams[0] and reason is None and enough(key.data.content):
+                    reason = "stopped"
     wall = time.monotonic() - begun
     if report:
         report.pull()

@@ -82,8 +82,15 @@ class Interpreter:
                 raise UsageError(f"sandbox: no sandbox inside {backend}: its programs do not start")
             self._stack = stack.pop_all()
 
-    def run(self, files: Mapping[str, bytes], limits: Limits, probe: bool = False) -> Outcome:
+    def run(
+        self,
+        files: Mapping[str, bytes],
+        limits: Limits,
+        enough: Callable[[bytearray], bool] = lambda stdout: False,
+        probe: bool = False,
+    ) -> Outcome:
         """Calls the guest's `main` in a fresh sandbox whose private folder holds `files`. `probe`: exits with 7 instead.
+        `enough`: as for `supervise.watch`.
 
         When `broken` is set afterwards, close this interpreter and make another; the status `sandbox` says that the program did
         not run to its end because of it.
@@ -116,7 +123,7 @@ class Interpreter:
                 started=lambda text: text.startswith(b"up"),
                 init=lambda pid, text: supervise.first_child(pid) if text.startswith(b"up") else None,
             )
-            outcome = supervise.watch(job, limits)
+            outcome = supervise.watch(job, limits, enough)
         finally:
             os.close(report)
         self.broken = not guests or guests[0].broken or outcome.status == "sandbox"
