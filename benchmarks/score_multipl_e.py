@@ -87,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     if not Path(JAR).exists():
         raise SystemExit(f"the harness looks for {JAR}: link {toolchains.find('java').classpath} there")
-    toolchains.precompiled_header()  # made once a machine
+    toolchains.headers()  # made once a machine
     load = os.getloadavg()[0]
     programs = {
         language: dict(sorted(published(options.published, language).items())[:: options.every])

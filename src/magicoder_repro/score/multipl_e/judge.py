@@ -64,7 +64,7 @@ class Language:
     nothing: str  # a program that passes where the toolchain works
     compile_seconds: float
     run_seconds: float
-    compile: Callable[[Toolchain, str], list[str]] | None = None
+    compile: Callable[[Toolchain, str], list[list[str]]] | None = None  # commands: the first that ends well decides
     run: Callable[[Toolchain, int], list[str]] = lambda _, __: ["./program"]  # the number: MB of memory
 
 
@@ -78,7 +78,9 @@ LANGUAGES = {
         "int main() {\n}\n",
         15.0,
         15.0,
-        lambda found, text: [found.tools["g++"], *toolchains.CPP, *_faster(text), "program.cpp", "-o", "program"],
+        lambda found, text: [
+            [found.tools["g++"], *toolchains.CPP, *options, "program.cpp", "-o", "program"] for options in _faster(text)
+        ],
     ),
     "java": Language(
         "program.java",
@@ -88,15 +90,10 @@ LANGUAGES = {
         15.0,
         15.0,
         lambda found, _: [
-            *[
-                found.tools["javac"],
-                "-J-XX:TieredStopAtLevel=1",
-                "-J-XX:+UseSerialGC",
-                "-encoding",
-                "UTF8",
-                "-proc:none",
-            ],
-            *["-nowarn", "-cp", found.classpath, "-d", ".", "program.java"],
+            [
+                *[found.tools["javac"], "-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-encoding", "UTF8"],
+                *["-proc:none", "-nowarn", "-cp", found.classpath, "-d", ".", "program.java"],
+            ]
         ],
         lambda found, memory: [
             *[found.tools["java"], "-ea", "-XX:+UseSerialGC", f"-Xmx{memory // 2}m"],
@@ -128,7 +125,7 @@ LANGUAGES = {
         "fn main() {\n}\n",
         15.0,
         5.0,
-        lambda found, _: [found.tools["rustc"], "program.rs", "-o", "program"],
+        lambda found, _: [[found.tools["rustc"], "program.rs", "-o", "program"]],
     ),
     "swift": Language(
         "program.swift",
@@ -137,7 +134,7 @@ LANGUAGES = {
         "_ = 1",
         45.0,
         5.0,
-        lambda found, _: [found.tools["swiftc"], "program.swift", "-o", "program"],
+        lambda found, _: [[found.tools["swiftc"], "program.swift", "-o", "program"]],
     ),
 }
 
@@ -229,14 +226,14 @@ class Judge:
             script = f"echo {compiled} >&2; {run}"
         elif how.compile is not None:
             # the compiler's words go nowhere, and what is compiled cannot read its source
-            line = shlex.join(how.compile(found, text))
             limit = f"ulimit -St {how.compile_seconds:.0f}"
+            lines = [f"({limit}; exec {shlex.join(line)} >/dev/null 2>err)" for line in how.compile(found, text)]
             script = (
-                f"({limit}; exec {line} >/dev/null 2>err) || {{ head -c {_MOST_WORDS} err >&2; exit 1; }}; "
+                f"{' || '.join(lines)} || {{ head -c {_MOST_WORDS} err >&2; exit 1; }}; "
                 f"rm {how.file} err; echo {compiled} >&2; {run}"
             )
-            if language == "cpp" and (header := toolchains.precompiled_header()):
-                readonly = (*readonly, header.parent)
+            if language == "cpp" and (headers := toolchains.headers()):
+                readonly = (*readonly, headers.folder)
         else:
             script = f"echo {compiled} >&2; {run}"
         seconds = how.run_seconds + (how.compile_seconds if how.compile and not classes else 0.0)
@@ -306,8 +303,14 @@ def _status(outcome: Outcome, compiled: bytes, token: bytes) -> Status:
     return "killed" if outcome.status == "signal" and outcome.exit_code not in _FAILED_SIGNALS else "failed"
 
 
-def _faster(text: str) -> list[str]:
-    """A precompiled header for programs that would read it first anyway, and the quicker linker."""
-    options = ["-fuse-ld=gold"] if view.tool("ld.gold") else []
-    header = toolchains.precompiled_header() if _STARTS_WITH_STANDARD_HEADERS.match(text) else None
-    return [*options, "-include", str(header)] if header else options
+def _faster(text: str) -> list[list[str]]:
+    """g++'s further options: the quicker linker, and precompiled headers for programs that would read the standard ones first anyway.
+
+    Where the common headers suffice they go first; a program that does not compile with them is compiled with all.
+    """
+    linker = ["-fuse-ld=gold"] if view.tool("ld.gold") else []
+    headers = toolchains.headers() if _STARTS_WITH_STANDARD_HEADERS.match(text) else None
+    if headers is None:
+        return [linker]
+    sets = (headers.common, headers.whole) if headers.suffice(text) else (headers.whole,)
+    return [[*linker, *options] for options in sets]
