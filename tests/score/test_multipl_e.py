@@ -213,6 +213,37 @@ BROKEN = {
 }
 
 
+# (code before the function, whether g++ reads only the common headers first, status)
+CPP_HEADERS = {
+    "a common name": ("std::vector<long> kept;", True, "passed"),
+    "in words and text": ('const char *told = "regex"; // filesystem', True, "passed"),
+    "a rare name": ('bool found = std::regex_match("a", std::regex("a"));', False, "passed"),
+    "a name that would be ambiguous": (
+        "using namespace std; int shared_mutex; int x = shared_mutex;",
+        False,
+        "compile error",
+    ),
+    "a rare macro": ("#ifndef __cpp_lib_filesystem\n#error\n#endif\n", False, "passed"),
+    "a rare name in two pieces": (
+        "#define J(a, b) a##b\nstd::J(reg, ex) kept;",
+        True,
+        "passed",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CPP_HEADERS)
+def test_the_common_headers_decide_nothing(case: str) -> None:
+    _needs("cpp")
+    before, common, status = CPP_HEADERS[case]
+    program = driver.program(_mini("cpp"), {"completion": _right("cpp")}).replace(
+        "long double", f"{before}\nlong double", 1
+    )
+    headers = toolchains.headers()
+    assert headers is not None and headers.suffice(program) is common
+    assert _status_of("cpp", _mini("cpp"), program) == status
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_compile_error_is_named(language: str) -> None:
     expected = ("compile error",) if language != "js" else ("failed",)  # node has no step of its own
