@@ -12,7 +12,7 @@ spec=$here/$name
 python=${PYTHON:-python3.11}
 
 fail() { echo "error: $1" >&2; exit 2; }
-[ -f "$spec/requirements.lock" ] || fail "docker/$name/requirements.lock does not exist: the environments are $(cd "$here" && ls -d */ | tr -d '/\n')"
+[ -f "$spec/requirements.lock" ] || fail "docker/$name/requirements.lock does not exist: the environments are $(cd "$here" && ls */requirements.lock | sed 's|/.*||' | paste -sd' ')"
 version=3.11
 if [ -f "$spec/python.txt" ]; then
     version=$(cat "$spec/python.txt")
