@@ -70,6 +70,14 @@ def test_the_report_names_scores_gaps_and_lists(finished: Path) -> None:
     )
 
 
+def test_a_released_evol_instruct_set_needs_no_other_stage() -> None:
+    paper, tiny = profile.load("paper"), profile.load("tiny")
+    assert [stage.name for stage in pipeline.needed(("evol-instruct",), paper)] == ["evol-instruct"]
+    assert "teacher" not in pipeline.BY_NAME["evol-instruct"].config(paper)
+    names = [stage.name for stage in pipeline.needed(("evol-decontaminate",), tiny)]
+    assert names[-2:] == ["evol-instruct", "evol-decontaminate"] and "oss-instruct" in names
+
+
 def test_a_second_run_does_nothing_within_five_seconds(finished: Path) -> None:
     start = time.monotonic()
     done = _run(_command(finished))

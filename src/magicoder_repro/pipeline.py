@@ -32,7 +32,8 @@ Config = Callable[[Profile], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: `body` is `module:function`; `inputs` maps the name the body knows to the stage it comes from."""
+    """One stage: `body` is `module:function`; `inputs` maps the name the body knows to the stage it comes from. `alone`: whether
+    it needs none of them with this profile."""
 
     name: str
     help: str
@@ -40,6 +41,11 @@ class Stage:
     inputs: dict[str, str]
     config: Config
     environment: str = "core"
+    alone: Callable[[Profile], bool] = lambda profile: False
+
+    def sources(self, profile: Profile) -> dict[str, str]:
+        """The inputs that it needs with this profile."""
+        return {} if self.alone(profile) else self.inputs
 
 
 def _section(*names: str) -> Config:
@@ -57,6 +63,12 @@ def _teacher(*more: str) -> Config:
         return found
 
     return config
+
+
+def _evol_instruct(profile: Profile) -> dict[str, Any]:
+    if profile.evol_instruct.released is not None:  # no teacher has a part in it
+        return _section("evol_instruct")(profile)
+    return _teacher("evol_instruct")(profile)
 
 
 def _decontaminate(_: Profile) -> dict[str, Any]:
@@ -131,7 +143,8 @@ STAGES = (
         "the second training set, evolved by the teacher",
         "data.evol_instruct:build",
         {"records": "decontaminate"},
-        _teacher("evol_instruct"),
+        _evol_instruct,
+        alone=lambda profile: profile.evol_instruct.released is not None,
     ),
     Stage(
         "evol-decontaminate",
@@ -220,7 +233,7 @@ STAGES = (
 BY_NAME = {stage.name: stage for stage in STAGES}
 
 
-def needed(targets: tuple[str, ...]) -> list[Stage]:
+def needed(targets: tuple[str, ...], profile: Profile) -> list[Stage]:
     """The targets and everything they depend on, in pipeline order; all stages without a target."""
     wanted: set[str] = set()
 
@@ -229,7 +242,7 @@ def needed(targets: tuple[str, ...]) -> list[Stage]:
             raise UsageError(f"unknown stage {name!r}: one of {', '.join(BY_NAME)}")
         if name not in wanted:
             wanted.add(name)
-            for source in BY_NAME[name].inputs.values():
+            for source in BY_NAME[name].sources(profile).values():
                 add(source)
 
     for target in targets or tuple(BY_NAME):
@@ -239,7 +252,7 @@ def needed(targets: tuple[str, ...]) -> list[Stage]:
 
 def request(stage: Stage, profile: Profile, folder: Path) -> artifact.Request:
     """What the stage is asked for in the run that lives in `folder`."""
-    inputs = {name: folder / source for name, source in stage.inputs.items()}
+    inputs = {name: folder / source for name, source in stage.sources(profile).items()}
     return artifact.Request(stage.name, folder / stage.name, stage.config(profile), inputs, stage.environment)
 
 
@@ -252,7 +265,7 @@ def run_one(stage: Stage, profile: Profile, folder: Path) -> None:
 
 def run(profile_name: str, profile: Profile, folder: Path, targets: tuple[str, ...]) -> int:
     """Makes every stale stage of the targets, each in a process of its environment; returns how many were made."""
-    stages = needed(targets)
+    stages = needed(targets, profile)
     made = 0
     folder.mkdir(parents=True, exist_ok=True)
     with _only_run(folder):
