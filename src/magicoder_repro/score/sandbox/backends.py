@@ -50,7 +50,9 @@ def _detect() -> str:
     for name in _ORDER:
         if works(name):
             return name
-    raise UsageError("sandbox: no back end works here: install bubblewrap and allow user namespaces, or run as root")
+    raise UsageError(
+        "sandbox: no back end works here: install bubblewrap and allow user namespaces, or run as root; a container needs --privileged"
+    )
 
 
 def works(name: str) -> bool:
