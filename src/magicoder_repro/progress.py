@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,7 @@ from rich.progress import (
 )
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+_Item = TypeVar("_Item")
 _LINE_EVERY = 10.0  # seconds between lines when standard error is not a terminal
 
 
@@ -73,3 +75,11 @@ def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield Bar(label, total, unit, progress)
+
+
+def each(items: Iterable[_Item], total: int, label: str, unit: str) -> Iterator[_Item]:
+    """The items, with a bar that counts them."""
+    with bar(label, total, unit) as progress:
+        for item in items:
+            yield item
+            progress.advance()
