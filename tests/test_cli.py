@@ -81,6 +81,23 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "out\n" not in done.stdout.replace("out.partial\n", "")
 
 
+def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("".join('{"content": "%s"}\n' % ("x" * 3000) for _ in range(300)))
+    command = [
+        sys.executable,
+        "-m",
+        "magicoder_repro.cli",
+        "seeds",
+        str(tmp_path / "in.jsonl"),
+        "-o",
+        str(tmp_path / "o"),
+    ]
+    limited = ["sh", "-c", 'ulimit -f 100 && exec "$@"', "sh", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "`ulimit -f` is reached" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_full_disk_while_a_model_is_written(tmp_path: Path) -> None:
     """The libraries that write weights have exceptions of their own."""
     small = tmp_path / "small"
