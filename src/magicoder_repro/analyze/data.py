@@ -70,21 +70,12 @@ def similarities(texts: dict[str, list[str]]) -> dict[str, list[float]]:
     everything = [*(text for group in texts.values() for text in group), *tasks]
     vectorizer = TfidfVectorizer().fit(each(everything, len(everything), "analyze vocabulary", "texts"))
     reference = vectorizer.transform(tasks)
-    return {
-        name: [
-            round(float(value), 6)
-            for value in (
-                (
-                    vectorizer.transform(each(group, len(group), f"analyze similarity {_NAMES[name]}", "texts"))
-                    @ reference.T
-                )
-                .max(axis=1)
-                .toarray()
-                .ravel()
-            )
-        ]
-        for name, group in texts.items()
-    }
+    found = {}
+    for name, group in texts.items():
+        vectors = vectorizer.transform(each(group, len(group), f"analyze similarity {_NAMES[name]}", "texts"))
+        highest = (vectors @ reference.T).max(axis=1).toarray().ravel()
+        found[name] = [round(float(value), 6) for value in highest]
+    return found
 
 
 def _draw(
