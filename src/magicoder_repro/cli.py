@@ -47,7 +47,8 @@ def run(
     from magicoder_repro.progress import say
     from magicoder_repro.report.build import print_table
 
-    signal.signal(signal.SIGTERM, lambda *_: _fail(_STOPPED, 128 + signal.SIGTERM))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _: _fail("stopped: the same command goes on where it was", 128 + got))
     loaded = profiles.load(profile)
     folder = runs or ROOT / "runs" / Path(profile).stem
     made = pipeline.run(profile, loaded, folder, tuple(stages or ()))
@@ -272,7 +273,6 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
-_STOPPED = "stopped: the same command goes on where it was"
 _FULL = "the disk is full, or `ulimit -f` is reached: free some space and start the same command again, it goes on where it was"
 _DISK = {
     errno.ENOSPC: _FULL,
@@ -299,8 +299,6 @@ def main() -> NoReturn:
         if error.errno not in _DISK:
             raise
         _fail(f"{error.filename or 'writing'}: {_DISK[error.errno]}", errors.EXIT_USAGE)
-    except KeyboardInterrupt:
-        _fail(_STOPPED, 128 + signal.SIGINT)
     sys.exit(0)
 
 
