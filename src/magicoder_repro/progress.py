@@ -58,6 +58,12 @@ class Bar:
             left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
             say(f"  {self._label}: {self._done}/{self._total} {self._unit}, {text}{left}")
 
+    def over(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """The items, each counted when the next one is asked for."""
+        for item in items:
+            yield item
+            self.advance()
+
 
 @contextmanager
 def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
@@ -80,6 +86,4 @@ def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
 def each(items: Iterable[_Item], total: int, label: str, unit: str) -> Iterator[_Item]:
     """The items, with a bar that counts them."""
     with bar(label, total, unit) as progress:
-        for item in items:
-            yield item
-            progress.advance()
+        yield from progress.over(items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from magicoder_repro import benchmarks, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import code_alpaca, token_counts
 from magicoder_repro.profile import Analysis
-from magicoder_repro.progress import each
+from magicoder_repro.progress import Bar, bar
 
 _NAMES = {"oss-instruct": "OSS-Instruct", "evol-instruct": "Evol-Instruct", "self-instruct": "Self-Instruct"}
 
@@ -27,14 +28,17 @@ def build(work: Work) -> None:
         work.notes.append(
             f"similarity is fitted without Code Alpaca: put {code_alpaca.FILES[0]} under MAGICODER_DATA to add it"
         )
-    similarity = similarities({name: [f"{a} {b}" for a, b in pairs] for name, pairs in compared.items()})
+    texts = {name: [f"{a} {b}" for a, b in pairs] for name, pairs in compared.items()}
+    base = config.tokenizer == "base"
+    total = 2 * sum(len(group) for group in texts.values()) + sum(len(pairs) for pairs in sets.values())
+    with bar("analyze", total, "texts") as progress:  # words are learnt, texts compared, tokens counted
+        similarity = similarities(texts, progress)
+        count = token_counts.of_model(work.inputs["base-model"]) if base else token_counts.of_tiktoken(config.tokenizer)
+        lengths = {name: _lengths(pairs, count, progress) for name, pairs in sets.items()}
     records.write_json(
         work.out / "similarity.json",
         {name: {"mean": round(sum(values) / len(values), 4), "values": values} for name, values in similarity.items()},
     )
-    base = config.tokenizer == "base"
-    count = token_counts.of_model(work.inputs["base-model"]) if base else token_counts.of_tiktoken(config.tokenizer)
-    lengths = {name: _lengths(name, pairs, count) for name, pairs in sets.items()}
     records.write_json(work.out / "lengths.json", lengths)
     for name, values in similarity.items():
         work.counts[f"{name} mean similarity to HumanEval"] = round(sum(values) / len(values), 4)
@@ -52,9 +56,9 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _lengths(name: str, pairs: list[tuple[str, str]], count: Callable[[str], int]) -> dict[str, list[int]]:
+def _lengths(pairs: list[tuple[str, str]], count: Callable[[str], int], progress: Bar) -> dict[str, list[int]]:
     """Tokens of each problem and each solution."""
-    counted = [(count(a), count(b)) for a, b in each(pairs, len(pairs), f"analyze lengths {_NAMES[name]}", "records")]
+    counted = [(count(a), count(b)) for a, b in progress.over(pairs)]
     return {"problem": [problem for problem, _ in counted], "solution": [solution for _, solution in counted]}
 
 
@@ -62,17 +66,17 @@ def _beyond(tokens: list[int], config: Analysis) -> int:
     return sum(value > config.length_max for value in tokens)
 
 
-def similarities(texts: dict[str, list[str]]) -> dict[str, list[float]]:
+def similarities(texts: dict[str, list[str]], progress: Bar) -> dict[str, list[float]]:
     """The highest TF-IDF cosine of each text over HumanEval's 164 problems; one vectorizer is fitted on everything."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     tasks = [f"{task['prompt']} {task['canonical_solution']}" for task in benchmarks.read_human_eval()]
-    everything = [*(text for group in texts.values() for text in group), *tasks]
-    vectorizer = TfidfVectorizer().fit(each(everything, len(everything), "analyze vocabulary", "texts"))
+    ours = progress.over(text for group in texts.values() for text in group)
+    vectorizer = TfidfVectorizer().fit(itertools.chain(ours, tasks))
     reference = vectorizer.transform(tasks)
     found = {}
     for name, group in texts.items():
-        vectors = vectorizer.transform(each(group, len(group), f"analyze similarity {_NAMES[name]}", "texts"))
+        vectors = vectorizer.transform(progress.over(group))
         highest = (vectors @ reference.T).max(axis=1).toarray().ravel()
         found[name] = [round(float(value), 6) for value in highest]
     return found
