@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from magicoder_repro import artifact, records
+from magicoder_repro import artifact, environment, records
 from magicoder_repro.artifact import Request, Work
 
 
@@ -73,6 +74,44 @@ def test_a_failing_body_leaves_the_old_result_and_its_journal(tmp_path: Path) ->
         assert (tmp_path / "out" / "sub" / "a.txt").exists()
     assert artifact.build(_request(tmp_path, a=2), failing)
     assert (tmp_path / "out" / "n.txt").read_text() == "3"
+
+
+_FULL = """
+import resource, signal, sys
+from pathlib import Path
+import safetensors.torch, torch
+from magicoder_repro import artifact
+write, tmp = sys.argv[1], Path(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+def body(work):
+    tensors = {"a": torch.zeros(100_000)}
+    if write == "safetensors":
+        safetensors.torch.save_file(tensors, work.out / "a")
+    else:
+        torch.save(tensors, work.out / "a")
+try:
+    artifact.build(artifact.Request("test", tmp / "out", {}, {}, "core"), body)
+except OSError as error:
+    print(error.errno, error.filename)
+"""
+
+
+@pytest.mark.parametrize(("write", "number"), [("safetensors", errno.EFBIG), ("torch", errno.ENOSPC)])
+def test_a_librarys_failed_write_is_the_systems_error_and_names_the_folder(
+    write: str, number: int, tmp_path: Path
+) -> None:
+    done = subprocess.run([sys.executable, "-c", _FULL, write, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout.split() == [str(number), str(tmp_path / "out.partial")], done.stderr
+
+
+def test_another_torch_is_another_request_but_another_build_of_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fingerprint(version: str) -> str:
+        monkeypatch.setattr(environment.importlib.metadata, "version", lambda _: version)
+        return _request(tmp_path).fingerprint()
+
+    assert fingerprint("2.13.0+cpu") == fingerprint("2.13.0+cu128") == fingerprint("2.13.0") != fingerprint("2.13.1")
 
 
 _KILLED = """

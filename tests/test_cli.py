@@ -81,6 +81,42 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "out\n" not in done.stdout.replace("out.partial\n", "")
 
 
+def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text("".join('{"content": "%s"}\n' % ("x" * 3000) for _ in range(300)))
+    command = [
+        sys.executable,
+        "-m",
+        "magicoder_repro.cli",
+        "seeds",
+        str(tmp_path / "in.jsonl"),
+        "-o",
+        str(tmp_path / "o"),
+    ]
+    limited = ["sh", "-c", 'ulimit -f 100 && exec "$@"', "sh", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "`ulimit -f` is reached" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_full_disk_while_a_model_is_written(tmp_path: Path) -> None:
+    """The libraries that write weights have exceptions of their own."""
+    small = tmp_path / "small"
+    small.mkdir()
+    program = f"{sys.executable} -m magicoder_repro.cli run base-model --profile tiny --runs {small}/run"
+    script = f"mount -t tmpfs -o size=50m none {small} && {program}; code=$?; ls -A {small}/run; exit $code"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
+        f"error: {small}/run/base-model.partial: the disk is full, or `ulimit -f` is reached: free some space and start the same "
+        "command again, it goes on where it was"
+    ]
+    assert done.stdout.split() == [".lock", "base-model.partial"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_no_write_permission(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"content": "a"}\n')

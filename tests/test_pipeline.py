@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from magicoder_repro import artifact, pipeline, profile
+from magicoder_repro import artifact, environment, pipeline, profile
 
 # Files that hold times or the manifest's own facts; everything else of a run is compared byte for byte.
 _TIMED = {"report.json", "report.md", "report.html", artifact.MANIFEST}
@@ -63,6 +63,7 @@ def test_the_report_names_scores_gaps_and_lists(finished: Path) -> None:
     keys = {row["key"] for row in report["rows"]}
     assert {f"minibench-humaneval.{model}.pass@1+" for model in ("base", "magicoder", "magicoder-s")} <= keys
     assert "human_eval_docstrings" in report["lists_applied"]
+    assert any(gap.startswith("analyze: similarity is fitted without Code Alpaca") for gap in report["gaps"])
     page = (finished / "report" / "report.html").read_text()
     assert page.count("<svg") == 4 and "not comparable" in page
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
@@ -97,7 +98,9 @@ def test_a_damaged_file_is_named_and_made_again(finished: Path, tmp_path: Path) 
     assert _contents(folder) == _contents(finished)
 
 
-def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(finished: Path) -> None:
+def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def stale(**changes: Any) -> set[str]:
         content = yaml.safe_load((profile.PROFILES / "tiny.yaml").read_text())
         content = json.loads(json.dumps(content))  # an alias of the file is one object twice
@@ -121,6 +124,15 @@ def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(finished: 
     assert stale(teacher__max_tokens=400) == {"oss-instruct", "evol-instruct", "report"}
     assert stale(training__magicoder_s__epochs=3) == {"sft-magicoder-s", "report"}
     assert stale(description="other") == {"report"}
+
+    checkout = tmp_path / "checkout"  # one that differs in the lock of the judge's environment
+    for part in ("docker", "results"):
+        shutil.copytree(environment.ROOT / part, checkout / part)
+    monkeypatch.setattr(environment, "ROOT", checkout)
+    assert stale() == set()
+    with (checkout / "docker" / "evalplus-0.2.0" / "requirements.lock").open("a") as lock:
+        lock.write("# another\n")
+    assert stale() == {"score"}
 
 
 @pytest.mark.parametrize("stage", {stage.body: stage.name for stage in reversed(pipeline.STAGES)}.values())
@@ -156,6 +168,35 @@ def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     _, alive = psutil.wait_procs(others, timeout=10)
     assert not alive, f"left running: {[one.cmdline() for one in alive]}"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(
+    number: signal.Signals, code: int, finished: Path, tmp_path: Path
+) -> None:
+    """Two stages would write one folder: the lock is the stage's too, and the stage ends with the run."""
+    folder = tmp_path / "tiny"
+    shutil.copytree(finished, folder, copy_function=os.link)
+    shutil.rmtree(folder / "oss-instruct")
+    process = subprocess.Popen(_command(folder, "tiny", "oss-instruct"), stderr=subprocess.PIPE, text=True)
+    started: list[psutil.Process] = []
+    journal = folder / "oss-instruct.partial" / "work"
+    while len(started) < 3 or not any(path.stat().st_size for path in journal.glob("*.jsonl")):  # stage, two servers
+        assert process.poll() is None, "the stage had ended before the kill"
+        time.sleep(0.02)
+        started = psutil.Process(process.pid).children(recursive=True)
+    held = [path.resolve() for path in Path("/proc", str(started[0].pid), "fd").iterdir()]
+    assert (folder / ".lock").resolve() in held
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert errors.count("error: stopped: the same command goes on where it was") == (code > 0)
+    _, alive = psutil.wait_procs(started, timeout=5)
+    assert not alive, f"left running: {[one.cmdline() for one in alive]}"
+    done = _run(_command(folder, "tiny", "oss-instruct"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert _contents(folder) == _contents(finished)
 
 
 def test_two_runs_in_one_folder_are_refused(finished: Path, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
     assert generation.humaneval is not None and generation.humaneval.max_new_tokens == 512
     assert generation.multipl_e is not None and generation.multipl_e.samples == 50
     assert generation.ds1000 is not None and (generation.ds1000.samples, generation.ds1000.top_p) == (40, 0.5)
+    assert (generation.multipl_e.top_k, generation.ds1000.top_k) == (0, 50)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ is synced, the manifest is written last and the folder is renamed into place.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections import Counter
@@ -23,6 +25,8 @@ from magicoder_repro.errors import UsageError
 from magicoder_repro.progress import say
 
 MANIFEST = "manifest.json"
+# How libraries in Rust (safetensors) and C++ (torch.save) report a failed write; the latter does not say which error it was.
+_OS_ERROR = re.compile(r"\(os error (?P<number>\d+)\)|inline_container\.cc:.*(unexpected pos|write failed)")
 _PRIVATE = "work"  # journals and checkpoints of a running stage; not part of the result
 
 
@@ -65,6 +69,7 @@ class Request:
             "config": self.config,
             "inputs": self.input_hashes(),
             "lock": environment.lock_sha256(self.environment),
+            "torch": environment.torch_release(),
             "version": __version__,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -132,7 +137,12 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
         say(f"{request.stage}: an earlier run was interrupted here, going on with what it left")
     start = time.monotonic()
     work = Work(partial, request.inputs, request.config)
-    body(work)
+    try:
+        body(work)
+    except Exception as error:
+        if (number := _failed_write(error)) is not None:
+            raise OSError(number, os.strerror(number), str(partial)) from error
+        raise
     outputs: dict[str, str] = {}
     for path in output_files(partial):
         _sync(path)
@@ -160,6 +170,12 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
     )
     _install(partial, request.out)
     return True
+
+
+def _failed_write(error: Exception) -> int | None:
+    """The errno that a library wrote into the message of an exception of its own."""
+    found = None if isinstance(error, OSError) else _OS_ERROR.search(str(error))
+    return None if found is None else int(found["number"] or errno.ENOSPC)
 
 
 def tidy(request: Request) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from magicoder_repro import __version__, errors
+from magicoder_repro import __version__, errors, processes
 from magicoder_repro.environment import ROOT
 
 app = typer.Typer(
@@ -47,6 +47,8 @@ def run(
     from magicoder_repro.progress import say
     from magicoder_repro.report.build import print_table
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda got, _: _fail("stopped: the same command goes on where it was", 128 + got))
     loaded = profiles.load(profile)
     folder = runs or ROOT / "runs" / Path(profile).stem
     made = pipeline.run(profile, loaded, folder, tuple(stages or ()))
@@ -57,11 +59,18 @@ def run(
 
 
 @app.command(hidden=True)
-def stage(name: str, profile: _Profile, runs: Annotated[Path, typer.Option()]) -> None:
+def stage(
+    name: str,
+    profile: _Profile,
+    runs: Annotated[Path, typer.Option()],
+    parent: Annotated[int | None, typer.Option(help="Process with which this one ends.")] = None,
+) -> None:
     """Run one stage in this process (what `run` starts for each)."""
     from magicoder_repro import pipeline
     from magicoder_repro import profile as profiles
 
+    if parent is not None:
+        processes.end_with(parent)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
 
@@ -264,8 +273,10 @@ def _shown(path: Path) -> str:
         return str(path)
 
 
+_FULL = "the disk is full, or `ulimit -f` is reached: free some space and start the same command again, it goes on where it was"
 _DISK = {
-    errno.ENOSPC: "the disk is full: free some space and start the same command again, it goes on where it was",
+    errno.ENOSPC: _FULL,
+    errno.EFBIG: _FULL,
     errno.EDQUOT: "the disk quota is used up: free some space and start again",
     errno.EACCES: "no permission: mend the owner or mode of the folder, or name another",
     errno.EPERM: "no permission: mend the owner or mode of the folder, or name another",
@@ -288,8 +299,6 @@ def main() -> NoReturn:
         if error.errno not in _DISK:
             raise
         _fail(f"{error.filename or 'writing'}: {_DISK[error.errno]}", errors.EXIT_USAGE)
-    except KeyboardInterrupt:
-        _fail("stopped: the same command goes on where it was", 130)
     sys.exit(0)
 
 

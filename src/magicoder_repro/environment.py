@@ -81,6 +81,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+def torch_release() -> str:
+    """torch's version without the build (`+cpu`, `+cu128`): torch lies outside the lock. A run that moves to a machine with
+    another build stays up to date, as with another CPU; the manifest's `versions` hold the build."""
+    return importlib.metadata.version("torch").partition("+")[0]
+
+
 def git_commit() -> str | None:
     """The checkout's commit, with `+changes` when files differ from it; None outside a checkout."""
 

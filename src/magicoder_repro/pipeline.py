@@ -1,7 +1,8 @@
 """The chain of stages: what each one needs, which part of the profile it reads, and in which environment it runs.
 
 The order here is the order of `make help`, of the run and of the report. A stage is stale when its fingerprint (its part of the
-profile, the content of its inputs, its environment's lock, this package's version) or the hash of one of its files differs.
+profile, the content of its inputs, its environments' locks, torch's version and this package's) or the hash of one of its files
+differs.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import artifact, environment
-from magicoder_repro.data import benchmark_texts
+from magicoder_repro.data import benchmark_texts, code_alpaca
 from magicoder_repro.errors import UsageError
 from magicoder_repro.generate import complete
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say
 from magicoder_repro.report import compare
-from magicoder_repro.score import ds1000
+from magicoder_repro.score import ds1000, evalplus
 from magicoder_repro.score.multipl_e import toolchains
 
 Config = Callable[[Profile], dict[str, Any]]
+_END_SECONDS = 10.0  # in which a stage that is told to stop puts its things away
 
 
 @dataclass(frozen=True)
@@ -97,13 +99,21 @@ def _generate(label: str, style: str) -> Config:
 
 
 def _score(profile: Profile) -> dict[str, Any]:
-    """The scoring; for MultiPL-E this machine's toolchains, for DS-1000 its environment: another one is another result."""
+    """The scoring and what judges: evalplus' environment, for MultiPL-E this machine's toolchains, for DS-1000 its
+    environment: another one is another result."""
     found = _section("scoring")(profile)
+    judge = evalplus.name("paper")
+    found[judge] = environment.lock_sha256(judge)
     if profile.generation.multipl_e or profile.generation.minibench_multipl_e:
         found["toolchains"] = toolchains.versions()
     if profile.generation.ds1000 or profile.generation.minibench_ds1000:
         found[ds1000.ENVIRONMENT] = environment.built(ds1000.ENVIRONMENT)
     return found
+
+
+def _analyze(profile: Profile) -> dict[str, Any]:
+    path = code_alpaca.find()
+    return {**_section("analysis")(profile), "code_alpaca": None if path is None else environment.file_sha256(path)}
 
 
 def _report(profile: Profile) -> dict[str, Any]:
@@ -201,7 +211,7 @@ STAGES = (
         "figures of the training data",
         "analyze.data:build",
         {"oss-instruct": "decontaminate", "evol-instruct": "evol-decontaminate", "base-model": "base-model"},
-        _section("analysis"),
+        _analyze,
     ),
     Stage(
         "report",
@@ -268,7 +278,7 @@ def run(profile_name: str, profile: Profile, folder: Path, targets: tuple[str, .
     stages = needed(targets, profile)
     made = 0
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_run(folder):
+    with _only_run(folder) as lock:
         for number, stage in enumerate(stages, 1):
             wanted = request(stage, profile, folder)
             artifact.tidy(wanted)
@@ -277,7 +287,7 @@ def run(profile_name: str, profile: Profile, folder: Path, targets: tuple[str, .
                 continue
             note = "" if reason == "not made yet" else f" (again: {reason})"
             say(f"[{number}/{len(stages)}] {stage.name}: {stage.help}{note}")
-            _in_process(stage, profile_name, folder)
+            _in_process(stage, profile_name, folder, lock)
             seconds = artifact.read_manifest(folder / stage.name)["seconds"]
             say(f"[{number}/{len(stages)}] {stage.name}: done in {seconds:.0f} s{_drops(folder / stage.name)}")
             made += 1
@@ -292,8 +302,9 @@ def _drops(folder: Path) -> str:
     return f", {', '.join(parts)}" if parts else ""
 
 
-def _in_process(stage: Stage, profile_name: str, folder: Path) -> None:
-    """A process a stage: its memory is given back, and its environment may be another."""
+def _in_process(stage: Stage, profile_name: str, folder: Path, lock: int) -> None:
+    """A process a stage: its memory is given back, and its environment may be another. It ends with this one, and holds the
+    lock until it has ended."""
     command = [
         str(environment.interpreter(stage.environment)),
         "-m",
@@ -301,13 +312,17 @@ def _in_process(stage: Stage, profile_name: str, folder: Path) -> None:
         "stage",
         stage.name,
     ]
-    command += ["--profile", profile_name, "--runs", str(folder)]
-    process = subprocess.Popen(command)
+    command += ["--profile", profile_name, "--runs", str(folder), "--parent", str(os.getpid())]
+    process = subprocess.Popen(command, pass_fds=(lock,))
     try:
         code = process.wait()
     except BaseException:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         raise
     if code < 0:
         raise UsageError(
@@ -319,14 +334,14 @@ def _in_process(stage: Stage, profile_name: str, folder: Path) -> None:
 
 
 @contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
-    """Two runs in one folder would spoil each other: the second one is refused."""
+def _only_run(folder: Path) -> Iterator[int]:
+    """Two runs in one folder would spoil each other: the second one is refused. Gives the lock's descriptor."""
     handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"{folder}: another run works there: wait for it or stop it") from None
-        yield
+        yield handle
     finally:
         os.close(handle)

@@ -144,6 +144,7 @@ class SampledBenchmark(_Strict):
     samples: int = Field(gt=0)
     temperature: float = Field(gt=0)
     top_p: Share
+    top_k: int = Field(ge=0, description="the most likely tokens that are drawn from, 0 for all")
     max_tokens: int = Field(gt=0, description="prompt and completion together, tokens")
     batch: int = Field(gt=0)
     seed: int

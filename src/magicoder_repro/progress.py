@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,7 @@ from rich.progress import (
 )
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+_Item = TypeVar("_Item")
 _LINE_EVERY = 10.0  # seconds between lines when standard error is not a terminal
 
 
@@ -56,6 +58,12 @@ class Bar:
             left = f", {(self._total - self._done) / rate:.0f} s left" if rate > 0 else ""
             say(f"  {self._label}: {self._done}/{self._total} {self._unit}, {text}{left}")
 
+    def over(self, items: Iterable[_Item]) -> Iterator[_Item]:
+        """The items, each counted when the next one is asked for."""
+        for item in items:
+            yield item
+            self.advance()
+
 
 @contextmanager
 def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
@@ -73,3 +81,9 @@ def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield Bar(label, total, unit, progress)
+
+
+def each(items: Iterable[_Item], total: int, label: str, unit: str) -> Iterator[_Item]:
+    """The items, with a bar that counts them."""
+    with bar(label, total, unit) as progress:
+        yield from progress.over(items)

@@ -39,6 +39,14 @@ def read_jsonl(path: Path, required: Sequence[str] = ()) -> Iterator[Record]:
             yield record
 
 
+def count_lines(path: Path) -> int:
+    """How many lines a file has, for a progress bar; none when there is no such file."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file aside, syncs it and renames it into place: it is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from magicoder_repro import artifact, prompts
+from magicoder_repro.errors import UsageError
+from magicoder_repro.profile import Recipe
 from magicoder_repro.train import sft, tokenize
 
 RECIPE: dict[str, Any] = {
@@ -29,32 +31,6 @@ RECIPE: dict[str, Any] = {
     "seed": 42,
     "checkpoint_steps": 2,
 }
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer with BOS 1, EOS 2 and no pad token."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: number for number, token in enumerate(["<unk>", "<s>", "</s>", *alphabet])}
-    core = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-
-
-@pytest.fixture(scope="module")
-def model_folder(tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=512, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
-    folder = tmp_path_factory.mktemp("model")
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def _records(folder: Path) -> Path:
@@ -92,6 +68,55 @@ def test_padding_is_on_the_right_and_masked() -> None:
     assert batch["labels"].tolist() == [[-100, -100, 6, 2], [-100, 7, -100, -100]]
     # The paper's code masks by `ids != pad`, so with pad = EOS the end token is masked too.
     assert batch["attention_mask"].tolist() == [[True, True, True, False], [True, True, False, False]]
+
+
+@pytest.mark.parametrize(("devices", "steps"), [(1, 256), (2, 128), (8, 32), (256, 1)])
+def test_a_step_has_the_papers_batch_on_any_number_of_devices(devices: int, steps: int) -> None:
+    recipe = Recipe.model_validate({**RECIPE, "batch": 512})
+    assert sft.accumulation(recipe, devices) == steps
+    assert steps * devices * recipe.micro_batch == 512
+
+
+@pytest.mark.parametrize("devices", [3, 512])
+def test_a_batch_that_devices_cannot_share_is_refused(devices: int) -> None:
+    with pytest.raises(UsageError, match=f"batch 512 is no multiple of micro_batch 2 x {devices} devices"):
+        sft.accumulation(Recipe.model_validate({**RECIPE, "batch": 512}), devices)
+
+
+def test_several_gpus_of_one_process_count_as_devices(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three GPUs cannot share a batch of 4: the Trainer would have given each of them a micro-batch and made it 12."""
+    monkeypatch.setattr(sft.TrainingArguments, "n_gpu", 3)
+    config = {"recipe": RECIPE, "label": "t", "saved_dtype": "float32"}
+    inputs = {"model": model_folder, "records": _records(tmp_path / "records")}
+    with pytest.raises(UsageError, match="x 3 devices"):
+        artifact.build(artifact.Request("sft", tmp_path / "out", config, inputs, "core"), sft.build)
+
+
+def test_a_record_without_a_response_token_stays_and_adds_no_loss(model_folder: Path, tmp_path: Path) -> None:
+    recipe = {**RECIPE, "epochs": 1, "batch": 11, "micro_batch": 1, "checkpoint_steps": 0}
+    source = _records(tmp_path / "records") / "records.jsonl"
+    source.write_text(source.read_text() + json.dumps({"instruction": "i" * 400, "output": "never reached"}) + "\n")
+    config = {"recipe": recipe, "label": "t", "saved_dtype": "float32"}
+    inputs = {"model": model_folder, "records": source.parent}
+    artifact.build(artifact.Request("sft", tmp_path / "out", config, inputs, "core"), sft.build)
+    manifest = artifact.read_manifest(tmp_path / "out")
+    assert manifest["counts"]["records"] == 11 and manifest["dropped"] == {}
+    assert manifest["notes"] == ["1 records have no response token within max_length=320: they add no loss"]
+
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
+    rows = [json.loads(line) for line in source.read_text().splitlines()][:10]
+    encoded = [tokenize.encode(tokenizer, *tokenize.pair(row), 320) for row in rows]
+    with torch.no_grad():
+        means = [model(**tokenize.Collator(2)([row])).loss.item() for row in encoded]
+    logged = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])["loss"]
+    assert abs(logged - sum(means) / 11) < 1e-4
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert all(parameter.isfinite().all() for parameter in trained.parameters())
 
 
 def test_a_step_averages_micro_batch_means(model_folder: Path, tmp_path: Path) -> None:
@@ -151,15 +176,16 @@ artifact.build(artifact.Request("sft", out, config, {"model": model, "records": 
 def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: Path) -> None:
     records = _records(tmp_path / "records")
 
-    def run(out: Path, kill: int) -> int:
+    def run(out: Path, kill: int) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", _RUN, str(model_folder), str(records), str(out), json.dumps(RECIPE), str(kill)]
-        return subprocess.run(command, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "2"}).returncode
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
 
-    assert run(tmp_path / "whole", 0) == 0
-    assert run(tmp_path / "killed", 1) == -9  # before the first checkpoint
-    assert run(tmp_path / "killed", 5) == -9  # after the second
+    assert run(tmp_path / "whole", 0).returncode == 0
+    assert run(tmp_path / "killed", 1).returncode == -9  # before the first checkpoint
+    assert run(tmp_path / "killed", 5).returncode == -9  # after the second
     assert list((tmp_path / "killed.partial").rglob("checkpoint-4"))
-    assert run(tmp_path / "killed", 0) == 0
+    resumed = run(tmp_path / "killed", 0)
+    assert resumed.returncode == 0 and "missing keys" not in resumed.stderr  # tied weights are in a checkpoint once
     whole, killed = (artifact.read_manifest(tmp_path / name) for name in ("whole", "killed"))
     assert whole["outputs"] == killed["outputs"]
     assert {"model.safetensors", "log.jsonl"} <= set(whole["outputs"])

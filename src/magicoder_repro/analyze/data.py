@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from magicoder_repro import benchmarks, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import token_counts
+from magicoder_repro.data import code_alpaca, token_counts
 from magicoder_repro.profile import Analysis
+from magicoder_repro.progress import Bar, bar
 
-_NAMES = {"oss-instruct": "OSS-Instruct", "evol-instruct": "Evol-Instruct"}
+_NAMES = {"oss-instruct": "OSS-Instruct", "evol-instruct": "Evol-Instruct", "self-instruct": "Self-Instruct"}
 
 
 def build(work: Work) -> None:
-    """Decontaminated sets -> `similarity.json`, `lengths.json` and an SVG figure of each."""
+    """Decontaminated sets -> `similarity.json`, `lengths.json` and an SVG figure of each. Code Alpaca, the paper's Self-Instruct
+    set, is a part of the similarity where it is at hand."""
     config = Analysis.model_validate(work.config["analysis"])
-    sets = {name: _pairs(work.inputs[name] / "records.jsonl") for name in _NAMES}
-    similarity = similarities({name: [f"{a} {b}" for a, b in pairs] for name, pairs in sets.items()})
+    sets = {name: _pairs(work.inputs[name] / "records.jsonl") for name in ("oss-instruct", "evol-instruct")}
+    compared = dict(sets)
+    if (path := code_alpaca.find()) is not None:
+        compared["self-instruct"] = code_alpaca.pairs(path)
+    else:
+        work.notes.append(
+            f"similarity is fitted without Code Alpaca: put {code_alpaca.FILES[0]} under MAGICODER_DATA to add it"
+        )
+    texts = {name: [f"{a} {b}" for a, b in pairs] for name, pairs in compared.items()}
+    base = config.tokenizer == "base"
+    total = 2 * sum(len(group) for group in texts.values()) + sum(len(pairs) for pairs in sets.values())
+    with bar("analyze", total, "texts") as progress:  # words are learnt, texts compared, tokens counted
+        similarity = similarities(texts, progress)
+        count = token_counts.of_model(work.inputs["base-model"]) if base else token_counts.of_tiktoken(config.tokenizer)
+        lengths = {name: _lengths(pairs, count, progress) for name, pairs in sets.items()}
     records.write_json(
         work.out / "similarity.json",
         {name: {"mean": round(sum(values) / len(values), 4), "values": values} for name, values in similarity.items()},
     )
-    base = config.tokenizer == "base"
-    count = token_counts.of_model(work.inputs["base-model"]) if base else token_counts.of_tiktoken(config.tokenizer)
-    lengths = {
-        name: {
-            "problem": [count(problem) for problem, _ in pairs],
-            "solution": [count(solution) for _, solution in pairs],
-        }
-        for name, pairs in sets.items()
-    }
     records.write_json(work.out / "lengths.json", lengths)
     for name, values in similarity.items():
         work.counts[f"{name} mean similarity to HumanEval"] = round(sum(values) / len(values), 4)
-    work.notes.append(f"lengths are counted with the tokenizer {config.tokenizer!r}")
+    work.counts["tokenizer of the lengths"] = config.tokenizer
+    for name, parts in lengths.items():
+        for part, tokens in parts.items():
+            work.counts[f"{name} {part}s beyond the figure's {config.length_max} tokens"] = _beyond(tokens, config)
     _draw(work.out, similarity, lengths, config)
 
 
@@ -46,20 +56,30 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def similarities(texts: dict[str, list[str]]) -> dict[str, list[float]]:
+def _lengths(pairs: list[tuple[str, str]], count: Callable[[str], int], progress: Bar) -> dict[str, list[int]]:
+    """Tokens of each problem and each solution."""
+    counted = [(count(a), count(b)) for a, b in progress.over(pairs)]
+    return {"problem": [problem for problem, _ in counted], "solution": [solution for _, solution in counted]}
+
+
+def _beyond(tokens: list[int], config: Analysis) -> int:
+    return sum(value > config.length_max for value in tokens)
+
+
+def similarities(texts: dict[str, list[str]], progress: Bar) -> dict[str, list[float]]:
     """The highest TF-IDF cosine of each text over HumanEval's 164 problems; one vectorizer is fitted on everything."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     tasks = [f"{task['prompt']} {task['canonical_solution']}" for task in benchmarks.read_human_eval()]
-    vectorizer = TfidfVectorizer().fit([*(text for group in texts.values() for text in group), *tasks])
+    ours = progress.over(text for group in texts.values() for text in group)
+    vectorizer = TfidfVectorizer().fit(itertools.chain(ours, tasks))
     reference = vectorizer.transform(tasks)
-    return {
-        name: [
-            round(float(value), 6)
-            for value in (vectorizer.transform(group) @ reference.T).max(axis=1).toarray().ravel()
-        ]
-        for name, group in texts.items()
-    }
+    found = {}
+    for name, group in texts.items():
+        vectors = vectorizer.transform(progress.over(group))
+        highest = (vectors @ reference.T).max(axis=1).toarray().ravel()
+        found[name] = [round(float(value), 6) for value in highest]
+    return found
 
 
 def _draw(
@@ -91,14 +111,10 @@ def _draw(
     bins = range(0, config.length_max + 1, config.length_bin)
     for panel, (name, parts) in zip(panels[0], lengths.items(), strict=True):
         for part, tokens in parts.items():
-            panel.hist(_clipped(tokens, config.length_max), bins=bins, alpha=0.55, label=part)
-        panel.set(title=_NAMES[name], xlabel="tokens", ylabel="records")
+            panel.hist(tokens, bins=bins, alpha=0.55, label=f"{part} ({_beyond(tokens, config)} longer not shown)")
+        panel.set(title=_NAMES[name], xlabel="tokens", ylabel="records", xlim=(0, config.length_max))
         panel.legend(frameon=False)
     _save(figure, out / "lengths.svg")
-
-
-def _clipped(values: Sequence[int], top: int) -> list[int]:
-    return [min(value, top) for value in values]
 
 
 def _save(figure: Any, path: Path) -> None:

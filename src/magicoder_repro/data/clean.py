@@ -9,6 +9,7 @@ from magicoder_repro import records
 from magicoder_repro.artifact import Work
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Clean
+from magicoder_repro.progress import each
 
 _FIELDS = ("seed", "problem", "solution")
 
@@ -32,7 +33,7 @@ def deduplicate(rows: Iterable[records.Record], seed: int) -> tuple[list[records
     random.Random(seed).shuffle(shuffled)
     seen: dict[str, set[str]] = {field: set() for field in _FIELDS}
     kept, dropped = [], []
-    for row in shuffled:
+    for row in each(shuffled, len(shuffled), "clean", "records"):
         keys = {field: "".join(row[field].split()) for field in _FIELDS}
         repeated = next((field for field in _FIELDS if keys[field] in seen[field]), None)
         if repeated is not None:

@@ -10,7 +10,7 @@ from magicoder_repro import records
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import benchmark_texts
 from magicoder_repro.errors import UsageError
-from magicoder_repro.progress import say
+from magicoder_repro.progress import each, say
 
 _FIELDS = (("problem", "solution"), ("instruction", "output"))
 
@@ -51,7 +51,8 @@ def build(work: Work) -> None:
     matcher = Matcher(lists)
     kept: list[records.Record] = []
     dropped: list[records.Record] = []
-    for number, row in enumerate(records.read_jsonl(path), 1):
+    stage = work.out.name.removesuffix(".partial")
+    for number, row in enumerate(each(records.read_jsonl(path), records.count_lines(path), stage, "records"), 1):
         fields = next((pair for pair in _FIELDS if pair[0] in row and pair[1] in row), None)
         if fields is None:
             raise UsageError(f"{path}:{number}: neither 'problem' and 'solution' nor 'instruction' and 'output'")
@@ -71,4 +72,4 @@ def build(work: Work) -> None:
     work.dropped.update(row["reason"] for row in dropped)
     if missing := ", ".join(work.counts["lists_missing"]):
         work.notes.append(f"lists missing: {missing}: put their files under MAGICODER_DATA to apply them")
-        say(f"{work.out.name.removesuffix('.partial')}: {work.notes[-1]}")
+        say(f"{stage}: {work.notes[-1]}")

@@ -10,6 +10,7 @@ from magicoder_repro import records
 from magicoder_repro.artifact import Work
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Seeds
+from magicoder_repro.progress import each
 
 _BATCH = 1000  # consecutive documents that share one seeding of the generator
 _MAX_LINES = 15
@@ -49,7 +50,10 @@ def build_one_language(work: Work) -> None:
 def from_documents(path: Path, language: str, seed: int) -> tuple[list[records.Record], int]:
     """All seeds of one language in the order of `index`, and how many documents had no line to give."""
     documents = []
-    for number, record in enumerate(records.read_jsonl(path, required=("content",)), 1):
+    found = each(
+        records.read_jsonl(path, required=("content",)), records.count_lines(path), f"seeds {language}", "documents"
+    )
+    for number, record in enumerate(found, 1):
         if not isinstance(record["content"], str):
             raise UsageError(f"{path}:{number}: the field 'content' is not text")
         documents.append(record["content"])

@@ -124,7 +124,9 @@ def _decoding(setting: GreedyBenchmark | SampledBenchmark) -> Any:
 
     if isinstance(setting, GreedyBenchmark):
         return Decoding(max_new_tokens=setting.max_new_tokens)
-    return Decoding(max_tokens=setting.max_tokens, temperature=setting.temperature, top_p=setting.top_p)
+    return Decoding(
+        max_tokens=setting.max_tokens, temperature=setting.temperature, top_p=setting.top_p, top_k=setting.top_k
+    )
 
 
 def _seed(batch: _Batch) -> int:

@@ -29,6 +29,7 @@ class Decoding:
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
 
 
 class _Ended(StoppingCriteria):
@@ -88,7 +89,9 @@ class Model:
         if new_tokens <= 0:
             return ["" for _ in asks]
         sampled = decoding.temperature > 0
-        options = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0} if sampled else {}
+        options: dict[str, Any] = {}
+        if sampled:
+            options = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": decoding.top_k}
         config = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=new_tokens,
             do_sample=sampled,

@@ -17,6 +17,11 @@ Verdict = Literal["same", "within tolerance", "OUT OF TOLERANCE", "not recorded"
 
 MODELS = {"base": "base", "magicoder": "Magicoder", "magicoder-s": "MagicoderS"}
 _PAPER_MODELS = {"base": "CodeLlama-Python", "magicoder": "Magicoder-CL", "magicoder-s": "MagicoderS-CL"}
+_COMPARED = {
+    "oss-instruct": "OSS-Instruct",
+    "evol-instruct": "Evol-Instruct",
+    "self-instruct": "Self-Instruct (Code Alpaca)",
+}
 _PLACES = {"B.2": "Appendix B.2", "fig3": "Figure 3"}
 _TABLE1, _TABLE2, _TABLE3 = "table1_table4_python.csv", "table2_multipl_e.csv", "table3_ds1000_completion.csv"
 _NUMBERS = {_TABLE2: "2", _TABLE3: "3"}  # the first file holds two tables and says in each row which
@@ -105,8 +110,11 @@ def collect(inputs: dict[str, Path]) -> list[Row]:
                 Row(f"{stage}.{field}", "training", f"{name} {words}", counts[stage][field], "nats/token", 0.25)
             )
     rows += _scores(inputs["score"])
-    for stage, name in (("oss-instruct", "OSS-Instruct"), ("evol-instruct", "Evol-Instruct")):
-        value = records.read_json(inputs["analyze"] / "similarity.json")[stage]["mean"]
+    similarity = records.read_json(inputs["analyze"] / "similarity.json")
+    for stage, name in _COMPARED.items():
+        if stage not in similarity:
+            continue
+        value = similarity[stage]["mean"]
         paper, source = _ablation("fig3", name)
         rows.append(
             Row(

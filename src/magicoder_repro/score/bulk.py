@@ -9,7 +9,6 @@ The executor runs in a process of its own: what it starts dies with it, and it d
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import functools
 import hashlib
@@ -17,7 +16,6 @@ import importlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -26,14 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import records
+from magicoder_repro import processes, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor
 from magicoder_repro.progress import bar
 
 _LOOK_SECONDS = 0.5
 _SHARDS_A_WORKER, _LEAST = 8, 8  # requests of a shard, at least
-_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 _DRIVER = "import sys; from magicoder_repro.score import bulk; bulk.drive(sys.argv[1], int(sys.argv[2]))"
 
 
@@ -135,7 +132,7 @@ class _Job:
 
     def __call__(self, _: Any, rank: int, world_size: int) -> Iterator[records.Record]:
         """Does what is left of a shard: every `world_size`th request from number `rank` on."""
-        _die_with_parent()
+        processes.end_with(os.getppid())
         mark = self.folder / "running" / f"{rank:05d}"
         records.write_text(mark, str(os.getpid()))
         mine = list(records.read_jsonl(self.folder / "requests" / f"{rank:05d}.jsonl"))
@@ -196,10 +193,9 @@ def _judge(factory: str, settings: str) -> Callable[[records.Record], records.Re
 
 def drive(folder_name: str, caller: int) -> None:
     """The process of the executor, started by the process `caller`."""
-    _die_with_parent()
-    if os.getppid() != caller:
-        return
-    os.register_at_fork(after_in_child=_die_with_parent)  # datatrove's and multiprocess' helpers too
+    processes.end_with(caller)
+    # datatrove's and multiprocess' helpers too
+    os.register_at_fork(after_in_child=lambda: processes.end_with(os.getppid()))
     folder = Path(folder_name)
     about = records.read_json(folder / "job.json")
     executor = Executor.model_validate(about["executor"])
@@ -241,7 +237,3 @@ def _execute(executor: Executor, common: dict[str, Any], job: _Job) -> None:
         # `run` has only put it into the queue
         while job.done() < job.requests and not any(job.folder.glob("errors/*")):
             time.sleep(_LOOK_SECONDS)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import embedded_model
 from magicoder_repro.profile import BaseModelChoice
-from magicoder_repro.progress import say
+from magicoder_repro.progress import bar, say
 
 EMBEDDED = "embedded"
 
@@ -17,20 +17,25 @@ def build(work: Work) -> None:
 
     config = BaseModelChoice.model_validate(work.config["base_model"])
     dtype = getattr(torch, config.dtype)
-    if config.source == EMBEDDED:
-        path = embedded_model.gguf()
-        say(f"base-model: reading {embedded_model.NAME} from {path.name}")
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
-        # A fresh model of the same shape: the loaded one is marked as quantized and refuses to be saved.
-        shape = quantized.config
-        del shape.quantization_config
-        model = type(quantized)(shape)
-        model.load_state_dict(quantized.state_dict())
-        model.generation_config = quantized.generation_config
-    else:
-        tokenizer = AutoTokenizer.from_pretrained(config.source)
-        model = AutoModelForCausalLM.from_pretrained(config.source, dtype=dtype)
-    model.to(dtype).save_pretrained(work.out)
-    tokenizer.save_pretrained(work.out)
+    with bar("base-model", 3, "steps") as progress:  # tokenizer read, weights read, both written
+        if config.source == EMBEDDED:
+            path = embedded_model.gguf()
+            say(f"base-model: reading {embedded_model.NAME} from {path.name}")
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            progress.advance()
+            quantized = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+            # A fresh model of the same shape: the loaded one is marked as quantized and refuses to be saved.
+            shape = quantized.config
+            del shape.quantization_config
+            model = type(quantized)(shape)
+            model.load_state_dict(quantized.state_dict())
+            model.generation_config = quantized.generation_config
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(config.source)
+            progress.advance()
+            model = AutoModelForCausalLM.from_pretrained(config.source, dtype=dtype)
+        progress.advance()
+        model.to(dtype).save_pretrained(work.out)
+        tokenizer.save_pretrained(work.out)
+        progress.advance()
     work.counts["parameters"] = sum(parameter.numel() for parameter in model.parameters())

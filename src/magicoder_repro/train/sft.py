@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -37,8 +36,18 @@ class MicroBatchMeanTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The model's own mean over the labels that count; `num_items_in_batch` is not passed on."""
-        return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=None)
+        """The model's own mean over the labels that count; `num_items_in_batch` is not passed on. Without such a label that
+        mean is 0/0: the loss is 0 then, with a gradient of 0."""
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=None)
+        if not (inputs["labels"][:, 1:] != tokenize.IGNORED).any():
+            loss = loss.nan_to_num(0.0)
+        return (loss, outputs) if return_outputs else loss
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """A checkpoint holds tied weights once: the other name is not missing."""
+        tied: dict[str, str] = getattr(self.model, "all_tied_weights_keys", {})
+        load_result.missing_keys[:] = [key for key in load_result.missing_keys if key not in tied]
+        super()._issue_warnings_after_load(load_result)
 
 
 class _Progress(TrainerCallback):
@@ -62,33 +71,28 @@ def build(work: Work) -> None:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     encoded = [tokenize.encode(tokenizer, *tokenize.pair(row), recipe.max_length) for row in rows]
-    # A record whose prompt fills the whole length has no response token left: its loss would be 0/0.
-    usable = [row for row in encoded if any(label != tokenize.IGNORED for label in row["labels"])]
-    if len(usable) < len(encoded):
-        work.dropped["no response token within max_length"] = len(encoded) - len(usable)
-    if not usable:
+    # A record whose prompt fills the whole length stays, as in the paper: without it the shuffle would be another one.
+    empty = sum(all(label == tokenize.IGNORED for label in row["labels"]) for row in encoded)
+    if empty == len(encoded):
         raise UsageError(
             f"no record has a response token within max_length={recipe.max_length}: raise it in the profile"
         )
-    dataset = Dataset.from_list(usable).shuffle(seed=recipe.seed)
+    if empty:
+        work.notes.append(
+            f"{empty} records have no response token within max_length={recipe.max_length}: they add no loss"
+        )
+    dataset = Dataset.from_list(encoded).shuffle(seed=recipe.seed)
 
     set_seed(recipe.seed)
     model = AutoModelForCausalLM.from_pretrained(
         work.inputs["model"], dtype=getattr(torch, recipe.dtype), attn_implementation=recipe.attention
     )
     saved_dtype = getattr(torch, work.config["saved_dtype"])
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    accumulation, rest = divmod(recipe.batch, recipe.micro_batch * devices)
-    if rest or not accumulation:
-        raise UsageError(
-            f"training: batch {recipe.batch} is no multiple of micro_batch {recipe.micro_batch} x {devices} devices"
-        )
     checkpoints = work.private / "checkpoints"
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.micro_batch,
-        gradient_accumulation_steps=accumulation,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
         warmup_steps=recipe.warmup_steps,
@@ -108,6 +112,9 @@ def build(work: Work) -> None:
         disable_tqdm=True,
         remove_unused_columns=False,
     )
+    # One process with several GPUs gives each of them a micro-batch, as several processes do.
+    devices = max(1, arguments.n_gpu) * arguments.world_size
+    arguments.gradient_accumulation_steps = accumulation(recipe, devices)
     steps = -(-len(dataset) // recipe.batch) * recipe.epochs
     last = _last_checkpoint(checkpoints)
     with bar(work.config["label"], steps, "steps") as progress:
@@ -128,12 +135,23 @@ def build(work: Work) -> None:
     tokenizer.save_pretrained(work.out)
     third = max(1, len(log) // 3)
     work.counts.update(
-        records=len(usable),
+        records=len(encoded),
         steps=trainer.state.global_step,
-        tokens=sum(len(row["input_ids"]) for row in usable) * recipe.epochs,
+        tokens=sum(len(row["input_ids"]) for row in encoded) * recipe.epochs,
         loss_first_third=round(sum(entry["loss"] for entry in log[:third]) / third, 4),
         loss_last_third=round(sum(entry["loss"] for entry in log[-third:]) / third, 4),
     )
+
+
+def accumulation(recipe: Recipe, devices: int) -> int:
+    """Micro-batches that each device adds up, so that a step has `recipe.batch` sequences whatever the number of devices."""
+    steps, rest = divmod(recipe.batch, recipe.micro_batch * devices)
+    if rest or not steps:
+        raise UsageError(
+            f"training: batch {recipe.batch} is no multiple of micro_batch {recipe.micro_batch} x {devices} devices: "
+            "change one of them, or the number of GPUs (CUDA_VISIBLE_DEVICES)"
+        )
+    return steps
 
 
 def _printer() -> type[TrainerCallback]:

@@ -1,0 +1,28 @@
+"""Code Alpaca, the paper's Self-Instruct data: a file of the user's, which the similarity of section 6 is fitted on too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from magicoder_repro import benchmarks, records
+from magicoder_repro.errors import UsageError
+
+FILES = ("code-alpaca/code_alpaca_20k.json", "code-alpaca/code_alpaca_20k.jsonl")
+"""Where it is looked for under MAGICODER_DATA: one JSON list as it was published, or one record a line."""
+_FIELDS = ("instruction", "output")
+
+
+def find() -> Path | None:
+    """The file, None when it is not at hand."""
+    return next((path for name in FILES if (path := benchmarks.data_folder() / name).is_file()), None)
+
+
+def pairs(path: Path) -> list[tuple[str, str]]:
+    """(instruction, output) of each record."""
+    rows = list(records.read_jsonl(path, _FIELDS)) if path.suffix == ".jsonl" else records.read_json(path)
+    if not isinstance(rows, list) or not rows:
+        raise UsageError(f"{path}: not a list of records with 'instruction' and 'output'")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not all(isinstance(row.get(field), str) for field in _FIELDS):
+            raise UsageError(f"{path}: record {number} has no text in 'instruction' and 'output'")
+    return [(row["instruction"], row["output"]) for row in rows]
