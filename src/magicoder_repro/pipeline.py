@@ -313,7 +313,9 @@ def _in_process(stage: Stage, profile_name: str, folder: Path, lock: int) -> Non
         stage.name,
     ]
     command += ["--profile", profile_name, "--runs", str(folder), "--parent", str(os.getpid())]
-    process = subprocess.Popen(command, pass_fds=(lock,))
+    # Threads that wait for each other sleep: spinning, they take the core from one that works as soon as anything else runs here.
+    variables = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    process = subprocess.Popen(command, pass_fds=(lock,), env=variables)
     try:
         code = process.wait()
     except BaseException:
