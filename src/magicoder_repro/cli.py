@@ -82,7 +82,7 @@ def seeds(
     ],
     out: _Out,
     language: _Language = "python",
-    seed: Annotated[int, typer.Option(help="The paper's seed.")] = 976,
+    seed: Annotated[int, typer.Option(min=0, help="The paper's seed.")] = 976,
 ) -> None:
     """Draw the seed snippets of one language's documents, exactly as the paper did."""
     from magicoder_repro import profile as profiles
