@@ -54,6 +54,8 @@ class Request:
     config: Mapping[str, Any]
     inputs: Mapping[str, Path]
     environment: str
+    schedule: frozenset[str] = frozenset()
+    """Keys of the config (`a.b`) that only say how the work is done: the same files come out whatever their values."""
 
     def input_hashes(self) -> dict[str, str]:
         return {name: content_sha256(path) for name, path in sorted(self.inputs.items())}
@@ -62,12 +64,21 @@ class Request:
         """The identity of the request; the same fingerprint gives the same files."""
         identity = {
             "stage": self.stage,
-            "config": self.config,
+            "config": _without(self.config, self.schedule),
             "inputs": self.input_hashes(),
             "lock": environment.lock_sha256(self.environment),
             "version": __version__,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _without(config: Mapping[str, Any], keys: frozenset[str], parents: str = "") -> dict[str, Any]:
+    found = {}
+    for name, value in config.items():
+        key = parents + name
+        if key not in keys:
+            found[name] = _without(value, keys, f"{key}.") if isinstance(value, Mapping) else value
+    return found
 
 
 def output_files(folder: Path) -> Iterator[Path]:
@@ -132,7 +143,12 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
         say(f"{request.stage}: an earlier run was interrupted here, going on with what it left")
     start = time.monotonic()
     work = Work(partial, request.inputs, request.config)
-    body(work)
+    try:
+        body(work)
+    except BaseException:
+        if not any(path.stat().st_size for path in partial.rglob("*") if path.is_file() and path != mark):
+            shutil.rmtree(partial)  # nothing to go on with
+        raise
     outputs: dict[str, str] = {}
     for path in output_files(partial):
         _sync(path)

@@ -113,7 +113,7 @@ class EvolInstruct(_Strict):
     records: int = Field(ge=0, description="how many kept records the teacher evolves")
     max_tokens: int = Field(gt=0)
     released: str | None = Field(
-        default=None, description="a hub dataset with `instruction` and `output`, used instead"
+        default=None, description="a hub dataset with `instruction` and `response`, used instead"
     )
 
 

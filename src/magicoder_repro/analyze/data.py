@@ -23,8 +23,10 @@ def build(work: Work) -> None:
         work.out / "similarity.json",
         {name: {"mean": round(sum(values) / len(values), 4), "values": values} for name, values in similarity.items()},
     )
-    base = config.tokenizer == "base"
-    count = token_counts.of_model(work.inputs["base-model"]) if base else token_counts.of_tiktoken(config.tokenizer)
+    if config.tokenizer == "base":
+        count = token_counts.of_model(work.inputs["base-model"])
+    else:
+        count = token_counts.of_tiktoken(config.tokenizer, "analysis.tokenizer")
     lengths = {
         name: {
             "problem": [count(problem) for problem, _ in pairs],
