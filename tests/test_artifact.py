@@ -6,6 +6,7 @@ import errno
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,28 @@ def test_it_is_made_once_and_again_when_its_config_or_input_changes(tmp_path: Pa
     manifest = artifact.read_manifest(tmp_path / "out")
     assert list(manifest["outputs"]) == ["sub/a.txt"] and manifest["config"] == {"a": 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out"]
+
+
+def test_what_only_schedules_the_work_may_change(tmp_path: Path) -> None:
+    def request(**config: object) -> Request:
+        return replace(_request(tmp_path, **config), schedule=frozenset({"workers", "server.slots"}))
+
+    first = request(a=1, workers=1, server={"slots": 1, "model": "m"})
+    assert artifact.build(first, _body)
+    assert artifact.read_manifest(first.out)["config"] == first.config
+    assert not artifact.build(request(a=1, workers=8, server={"slots": 2, "model": "m"}), _body)
+    assert artifact.build(request(a=1, workers=8, server={"slots": 2, "model": "n"}), _body)
+    assert artifact.build(request(a=2, workers=8, server={"slots": 2, "model": "n"}), _body)
+
+
+def test_a_body_that_fails_at_once_leaves_nothing(tmp_path: Path) -> None:
+    def failing(work: Work) -> None:
+        with records.Journal(work.private / "j.jsonl"):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        artifact.build(_request(tmp_path), failing)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
 
 
 @pytest.mark.parametrize("damage", ["changed", "removed", "added", "manifest"])

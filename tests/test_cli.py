@@ -29,6 +29,16 @@ def test_an_unknown_stage(tmp_path: Path) -> None:
     assert "unknown stage 'seed'" in _error("run", "seed", "--runs", str(tmp_path / "r"))
 
 
+def test_a_recorded_run_that_is_not_there(tmp_path: Path) -> None:
+    """Told before any work, because without it no number would be compared."""
+    content = yaml.safe_load((ROOT / "profiles" / "tiny.yaml").read_text())
+    content["report"]["recorded"] = "smok"
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(content))
+    line = _error("run", "--profile", str(tmp_path / "p.yaml"), "--runs", str(tmp_path / "r"))
+    assert f"report.recorded: {ROOT / 'results'} has no smok" in line and "did you mean 'smoke'?" in line
+    assert not (tmp_path / "r" / "corpus").exists()
+
+
 def test_an_empty_corpus(tmp_path: Path) -> None:
     content = yaml.safe_load((ROOT / "profiles" / "tiny.yaml").read_text())
     content["corpus"]["sources"] = [{"language": "python", "root": str(tmp_path), "patterns": ["*.py"], "files": 3}]
@@ -42,6 +52,7 @@ def test_a_line_that_is_not_json(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"content": "a"}\n{"content": \n')
     assert f"{path}:2: not JSON" in _error("seeds", str(path), "-o", str(tmp_path / "o"))
+    assert [left.name for left in tmp_path.iterdir()] == ["in.jsonl"]  # nothing half-written
 
 
 def test_a_field_that_is_missing(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_the_report_names_scores_gaps_and_lists(finished: Path) -> None:
     assert any(gap.startswith("analyze: similarity is fitted without Code Alpaca") for gap in report["gaps"])
     page = (finished / "report" / "report.html").read_text()
     assert page.count("<svg") == 4 and "not comparable" in page
+    assert "Nothing recorded to compare with." in page and "equal the recorded run" not in page
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
@@ -118,7 +119,10 @@ def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(
         }
 
     assert stale() == set()
-    assert stale(scoring__workers=1) == {"score", "report"}
+    assert stale(scoring__workers=1, scoring__executor={"kind": "slurm"}) == set()
+    assert stale(teacher__concurrency=7, teacher__give_up_after=9, teacher__server__servers=1) == set()
+    assert stale(training__magicoder__checkpoint_steps=0) == set()
+    assert stale(scoring__memory_mb=1000) == {"score", "report"}
     assert stale(analysis__similarity_bins=12) == {"analyze", "report"}
     assert stale(clean__seed=1) == {"clean", "report"}  # what follows is stale when clean's files change
     assert stale(teacher__max_tokens=400) == {"oss-instruct", "evol-instruct", "report"}
@@ -191,7 +195,7 @@ def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(
     _, errors = process.communicate(timeout=20)
     assert process.returncode == code
     assert "Traceback" not in errors
-    assert errors.count("error: stopped: the same command goes on where it was") == (code > 0)
+    assert errors.count("stopped: the same command goes on where it was") == (code > 0)
     _, alive = psutil.wait_procs(started, timeout=5)
     assert not alive, f"left running: {[one.cmdline() for one in alive]}"
     done = _run(_command(folder, "tiny", "oss-instruct"))
@@ -208,6 +212,15 @@ def test_two_runs_in_one_folder_are_refused(finished: Path, tmp_path: Path) -> N
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = _run(_command(folder))
     assert done.returncode == 2 and "another run works there" in done.stderr
+
+
+def test_recorded_numbers_that_are_none(tmp_path: Path) -> None:
+    from magicoder_repro.errors import UsageError
+    from magicoder_repro.report import compare
+
+    (tmp_path / compare.RECORDED).write_text('{"number": {}}')
+    with pytest.raises(UsageError, match="'numbers' is missing"):
+        compare.with_recorded([], tmp_path)
 
 
 def test_a_number_out_of_tolerance_is_exit_code_1(finished: Path) -> None:

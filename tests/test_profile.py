@@ -20,7 +20,7 @@ def _changed(tmp_path: Path, path: str, value: Any) -> str:
     node: Any = content
     for part in parents:
         node = node[int(part)] if isinstance(node, list) else node[part]
-    node[last] = value
+    node[int(last) if isinstance(node, list) else last] = value
     file = tmp_path / "p.yaml"
     file.write_text(yaml.safe_dump(content))
     return str(file)
@@ -57,11 +57,31 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
         ("corpus.sources.0.pattern", ["*"], r"corpus.sources.0.pattern': did you mean 'patterns'\?"),
         ("training.magicoder.learning_rat", 1.0, r"did you mean 'learning_rate'\?"),
         ("generation.humanevl", {}, r"did you mean 'humaneval'\?"),
-        ("teacher.seed", "976", r"teacher.seed: .*integer.*'976'"),
         ("training.magicoder.epochs", 0, r"training.magicoder.epochs: .*greater than 0, got 0"),
         ("training.magicoder.dtype", "float64", r"training.magicoder.dtype: .*'float64'"),
-        ("seeds.per_language", {"cobol": 3}, r"seeds.per_language.cobol"),
-        ("scoring", None, r"scoring"),
+        ("seeds.per_language", {"cobol": 3}, r"unknown key 'seeds.per_language.cobol': valid keys are python, cpp"),
+        ("seeds.per_language", {"pyton": 3}, r"unknown key 'seeds.per_language.pyton': did you mean 'python'\?"),
+        ("scoring", None, r"scoring: should be a mapping of settings, got None"),
+        ("corpus.sources.0.files", "ten", r"corpus.sources.0.files: .*integer, got 'ten'$"),
+        ("corpus.sources.0.language", "shel", r"corpus.sources.0.language: .*'shel': did you mean 'shell'\?"),
+        ("corpus.sources.0", "x", r"corpus.sources.0: should be a mapping of settings, got 'x'"),
+        (
+            "corpus.sources.0",
+            {"language": "python", "datset": "x", "data_dir": "y", "documents": 5},
+            r"unknown key 'corpus.sources.0.datset': did you mean 'dataset'\?",
+        ),
+        ("teacher.server", {"kind": "server", "base_ur": "x"}, r"'teacher.server.base_ur': did you mean 'base_url'\?"),
+        ("teacher.server.kind", "embeded", r"teacher.server.kind: .*'embeded': did you mean 'embedded'\?"),
+        ("teacher.server", {"servers": 2}, r"the key 'teacher.server.kind' is missing"),
+        ("scoring.sandbox", "bublewrap", r"scoring.sandbox: .*did you mean 'bubblewrap'\?"),
+        ("training.magicoder.learning_rate", "5e-5", r"learning_rate: .*'5e-5': write 5.0e-5$"),
+        ("training.magicoder.learning_rate", "1E5", r"learning_rate: .*'1E5': write 1.0e\+5$"),
+        ("corpus.max_bytes", "1e6", r"corpus.max_bytes: .*'1e6': write 1000000$"),
+        ("teacher.seed", "976", r"teacher.seed: .*'976': write 976 without quotes$"),
+        ("seeds.per_language", {"python": -1}, r"seeds.per_language.python: .*greater than or equal to 0, got -1"),
+        ("seeds.seed", -1, r"seeds.seed: .*greater than or equal to 0"),
+        ("training.magicoder.seed", 2**32, r"training.magicoder.seed: .*less than 4294967296"),
+        ("training.magicoder.learning_rate", float("inf"), r"learning_rate: .*finite"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_key(tmp_path: Path, path: str, value: Any, expected: str) -> None:

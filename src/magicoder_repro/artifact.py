@@ -58,6 +58,8 @@ class Request:
     config: Mapping[str, Any]
     inputs: Mapping[str, Path]
     environment: str
+    schedule: frozenset[str] = frozenset()
+    """Keys of the config (`a.b`) that only say how the work is done: the same files come out whatever their values."""
 
     def input_hashes(self) -> dict[str, str]:
         return {name: content_sha256(path) for name, path in sorted(self.inputs.items())}
@@ -66,13 +68,22 @@ class Request:
         """The identity of the request; the same fingerprint gives the same files."""
         identity = {
             "stage": self.stage,
-            "config": self.config,
+            "config": _without(self.config, self.schedule),
             "inputs": self.input_hashes(),
             "lock": environment.lock_sha256(self.environment),
             "torch": environment.torch_release(),
             "version": __version__,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _without(config: Mapping[str, Any], keys: frozenset[str], parents: str = "") -> dict[str, Any]:
+    found = {}
+    for name, value in config.items():
+        key = parents + name
+        if key not in keys:
+            found[name] = _without(value, keys, f"{key}.") if isinstance(value, Mapping) else value
+    return found
 
 
 def output_files(folder: Path) -> Iterator[Path]:
@@ -139,7 +150,9 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
     work = Work(partial, request.inputs, request.config)
     try:
         body(work)
-    except Exception as error:
+    except BaseException as error:
+        if not any(path.stat().st_size for path in partial.rglob("*") if path.is_file() and path != mark):
+            shutil.rmtree(partial)  # nothing to go on with
         if (number := _failed_write(error)) is not None:
             raise OSError(number, os.strerror(number), str(partial)) from error
         raise
@@ -172,7 +185,7 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
     return True
 
 
-def _failed_write(error: Exception) -> int | None:
+def _failed_write(error: BaseException) -> int | None:
     """The errno that a library wrote into the message of an exception of its own."""
     found = None if isinstance(error, OSError) else _OS_ERROR.search(str(error))
     return None if found is None else int(found["number"] or errno.ENOSPC)

@@ -47,8 +47,6 @@ def run(
     from magicoder_repro.progress import say
     from magicoder_repro.report.build import print_table
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda got, _: _fail("stopped: the same command goes on where it was", 128 + got))
     loaded = profiles.load(profile)
     folder = runs or ROOT / "runs" / Path(profile).stem
     made = pipeline.run(profile, loaded, folder, tuple(stages or ()))
@@ -71,8 +69,10 @@ def stage(
 
     if parent is not None:
         processes.end_with(parent)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
+    try:
+        pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
+    except errors.Stopped as stop:  # `run` says so
+        raise SystemExit(stop.code) from None
 
 
 @app.command()
@@ -91,7 +91,7 @@ def seeds(
     ],
     out: _Out,
     language: _Language = "python",
-    seed: Annotated[int, typer.Option(help="The paper's seed.")] = 976,
+    seed: Annotated[int, typer.Option(min=0, help="The paper's seed.")] = 976,
 ) -> None:
     """Draw the seed snippets of one language's documents, exactly as the paper did."""
     from magicoder_repro import profile as profiles
@@ -242,7 +242,7 @@ def record(
     name = profiles.load(profile).report.recorded
     if name is None:
         raise errors.UsageError(f"profile {profile}: report.recorded names no folder under results/")
-    print(_shown(compare.record((runs or ROOT / "runs" / Path(profile).stem) / "report", ROOT / "results" / name)))
+    print(_shown(compare.record((runs or ROOT / "runs" / Path(profile).stem) / "report", compare.RESULTS / name)))
 
 
 @app.command()
@@ -289,6 +289,9 @@ def main() -> NoReturn:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars; ours show the stage's work
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         app()
     except errors.UsageError as error:
@@ -299,7 +302,17 @@ def main() -> NoReturn:
         if error.errno not in _DISK:
             raise
         _fail(f"{error.filename or 'writing'}: {_DISK[error.errno]}", errors.EXIT_USAGE)
+    except errors.Stopped as stop:
+        print("stopped: the same command goes on where it was", file=sys.stderr)
+        sys.exit(stop.code)
     sys.exit(0)
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    """The first SIGINT or SIGTERM ends the work; one on top of it must not disturb the end."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, lambda *_: None)
+    raise errors.Stopped(number)
 
 
 def _fail(line: str, code: int) -> NoReturn:

@@ -17,6 +17,14 @@ class BadResultError(Exception):
     """The work ran and its result is bad (a regression, a failed gate). One line. Exit code 1."""
 
 
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came. The same command goes on where it was. Exit code 128 + the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names for a message: the first ones, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

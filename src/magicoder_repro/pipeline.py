@@ -20,7 +20,7 @@ from typing import Any
 
 from magicoder_repro import artifact, environment
 from magicoder_repro.data import benchmark_texts, code_alpaca
-from magicoder_repro.errors import UsageError
+from magicoder_repro.errors import Stopped, UsageError
 from magicoder_repro.generate import complete
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say
@@ -29,7 +29,20 @@ from magicoder_repro.score import ds1000, evalplus
 from magicoder_repro.score.multipl_e import toolchains
 
 Config = Callable[[Profile], dict[str, Any]]
-_END_SECONDS = 10.0  # in which a stage that is told to stop puts its things away
+_END_SECONDS = 10.0  # in which a stopped stage ends by itself
+
+
+_OF_PROFILE = (
+    "teacher.concurrency",
+    "teacher.give_up_after",
+    "teacher.server.servers",
+    "training.magicoder.checkpoint_steps",
+    "training.magicoder_s.checkpoint_steps",
+    "scoring.workers",
+    "scoring.executor",
+)
+# Where they stand in the stages' configs: as in the profile, in the recipe of one training, in the report's copy of the profile.
+_SCHEDULE = frozenset({*_OF_PROFILE, "recipe.checkpoint_steps", *(f"profile.{key}" for key in _OF_PROFILE)})
 
 
 @dataclass(frozen=True)
@@ -117,10 +130,10 @@ def _analyze(profile: Profile) -> dict[str, Any]:
 
 
 def _report(profile: Profile) -> dict[str, Any]:
-    recorded = environment.ROOT / "results" / (profile.report.recorded or "") / compare.RECORDED
+    recorded = compare.recorded_folder(profile.report)
     return {
         "profile": profile.model_dump(mode="json"),
-        "recorded": environment.file_sha256(recorded) if recorded.is_file() else None,
+        "recorded": environment.file_sha256(recorded / compare.RECORDED) if recorded else None,
     }
 
 
@@ -263,7 +276,8 @@ def needed(targets: tuple[str, ...], profile: Profile) -> list[Stage]:
 def request(stage: Stage, profile: Profile, folder: Path) -> artifact.Request:
     """What the stage is asked for in the run that lives in `folder`."""
     inputs = {name: folder / source for name, source in stage.sources(profile).items()}
-    return artifact.Request(stage.name, folder / stage.name, stage.config(profile), inputs, stage.environment)
+    out, config = folder / stage.name, stage.config(profile)
+    return artifact.Request(stage.name, out, config, inputs, stage.environment, _SCHEDULE)
 
 
 def run_one(stage: Stage, profile: Profile, folder: Path) -> None:
@@ -276,6 +290,8 @@ def run_one(stage: Stage, profile: Profile, folder: Path) -> None:
 def run(profile_name: str, profile: Profile, folder: Path, targets: tuple[str, ...]) -> int:
     """Makes every stale stage of the targets, each in a process of its environment; returns how many were made."""
     stages = needed(targets, profile)
+    if BY_NAME["report"] in stages:
+        compare.recorded_folder(profile.report)  # a wrong name is told now, not after the work
     made = 0
     folder.mkdir(parents=True, exist_ok=True)
     with _only_run(folder) as lock:
@@ -315,7 +331,13 @@ def _in_process(stage: Stage, profile_name: str, folder: Path, lock: int) -> Non
     command += ["--profile", profile_name, "--runs", str(folder), "--parent", str(os.getpid())]
     # Threads that wait for each other sleep: spinning, they take the core from one that works as soon as anything else runs here.
     variables = {"OMP_WAIT_POLICY": "passive", **os.environ}
-    process = subprocess.Popen(command, pass_fds=(lock,), env=variables)
+    process = subprocess.Popen(
+        command,
+        pass_fds=(lock,),
+        env=variables,
+        # a terminal sends Ctrl-C to both: the stage leaves it to this process, which then ends it by SIGTERM
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
     try:
         code = process.wait()
     except BaseException:
@@ -326,6 +348,8 @@ def _in_process(stage: Stage, profile_name: str, folder: Path, lock: int) -> Non
             process.kill()
             process.wait()
         raise
+    if code in (-signal.SIGTERM, 128 + signal.SIGTERM):
+        raise Stopped(signal.SIGTERM)
     if code < 0:
         raise UsageError(
             f"{stage.name}: ended by signal {-code} ({signal.Signals(-code).name}): "

@@ -6,11 +6,13 @@ A misspelt key, a missing one or a wrong type is an error that names the key and
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from magicoder_repro.environment import ROOT
 from magicoder_repro.errors import UsageError
@@ -20,10 +22,11 @@ PROFILES = ROOT / "profiles"
 Language = Literal["python", "cpp", "java", "typescript", "shell", "csharp", "rust", "php", "swift"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators take
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class LocalFiles(_Strict):
@@ -46,14 +49,26 @@ class HubDataset(_Strict):
     documents: int = Field(gt=0, description="the first so many documents")
 
 
+def _kind_of_source(source: Any) -> str:
+    """The model that a source has more keys of, so that its mistakes are named as that model's."""
+    keys = set(dict(source)) if isinstance(source, dict | BaseModel) else set()
+    local, hub = (len(keys & set(model.model_fields)) for model in (LocalFiles, HubDataset))
+    return "HubDataset" if hub > local else "LocalFiles"
+
+
 class Corpus(_Strict):
-    sources: list[LocalFiles | HubDataset] = Field(min_length=1)
+    sources: list[
+        Annotated[
+            Annotated[LocalFiles, Tag("LocalFiles")] | Annotated[HubDataset, Tag("HubDataset")],
+            Discriminator(_kind_of_source),
+        ]
+    ] = Field(min_length=1)
     max_bytes: int = Field(gt=0, description="longer local files are left out, bytes")
 
 
 class Seeds(_Strict):
-    seed: int
-    per_language: dict[Language, int] = Field(description="how many seeds each language gives")
+    seed: Seed
+    per_language: dict[Language, Annotated[int, Field(ge=0)]] = Field(description="how many seeds each language gives")
 
 
 class EmbeddedTeacher(_Strict):
@@ -80,7 +95,7 @@ class Teacher(_Strict):
         description="constrain the reply to the two sections; for weak local teachers, off for the paper"
     )
     temperature: float = Field(ge=0)
-    seed: int
+    seed: Seed
     max_tokens: int = Field(gt=0)
     context_tokens: int = Field(gt=0, description="prompt and reply together, tokens")
     tokenizer: str = Field(
@@ -91,7 +106,7 @@ class Teacher(_Strict):
 
 
 class Clean(_Strict):
-    seed: int
+    seed: Seed
 
 
 class EvolInstruct(_Strict):
@@ -121,7 +136,7 @@ class Recipe(_Strict):
     optimizer: Literal["adafactor"]
     dtype: Literal["float32", "bfloat16"]
     attention: Literal["sdpa", "eager", "flash_attention_2"]
-    seed: int
+    seed: Seed
     checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
 
 
@@ -147,7 +162,7 @@ class SampledBenchmark(_Strict):
     top_k: int = Field(ge=0, description="the most likely tokens that are drawn from, 0 for all")
     max_tokens: int = Field(gt=0, description="prompt and completion together, tokens")
     batch: int = Field(gt=0)
-    seed: int
+    seed: Seed
 
 
 class Generation(_Strict):
@@ -240,46 +255,90 @@ def load(name: str) -> Profile:
     try:
         return Profile.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{path}: {_explain(error, content)}") from None
+        raise UsageError(f"{path}: {_explain(error)}") from None
 
 
-def _explain(error: ValidationError, content: dict[str, Any]) -> str:
+def _explain(error: ValidationError) -> str:
     """One line for the first thing that is wrong: an unknown key before anything that it may have caused."""
     problems = error.errors()
-    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    location = [
-        part for part in first["loc"] if part not in ("LocalFiles", "HubDataset", "embedded", "server.embedded")
-    ]
-    key = ".".join(str(part) for part in first["loc"] if part not in ("LocalFiles", "HubDataset"))
-    if first["type"] == "extra_forbidden":
-        valid = _siblings(problems, first["loc"], content)
-        near = difflib.get_close_matches(str(location[-1]), valid, 1, cutoff=0.5)
-        mend = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(sorted(valid))}"
-        return f"unknown key {key!r}: {mend}"
-    if first["type"] == "missing":
+    first = next((p for p in problems if p["type"] == "extra_forbidden" or "[key]" in p["loc"]), problems[0])
+    path, valid = _place(first["loc"])
+    kind, given, context = first["type"], first["input"], first.get("ctx", {})
+    if kind == "extra_forbidden" or "[key]" in first["loc"]:
+        valid = _expected(context) or valid
+        mend = _nearest(path[-1], valid) or f"valid keys are {', '.join(valid)}"
+        return f"unknown key {'.'.join(path)!r}: {mend}"
+    if kind.startswith("union_tag"):  # `kind` says which of several models is meant
+        path.append(context["discriminator"].strip("'"))
+        given = context.get("tag")
+    key = ".".join(path)
+    if kind in ("missing", "union_tag_not_found"):
         return f"the key {key!r} is missing: add it"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{key}: {message}, got {first['input']!r}"
+    if kind in ("literal_error", "union_tag_invalid"):
+        options = context.get("expected") or context["expected_tags"]
+        return f"{key}: should be {options}, got {given!r}{_mend(_nearest(given, _expected(context)))}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{key}: should be a mapping of settings, got {given!r:.80}"
+    write = _number(given, kind) if kind in ("int_type", "float_type") else None
+    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {given!r:.80}{_mend(write)}"
 
 
-def _siblings(problems: list[Any], loc: tuple[int | str, ...], content: dict[str, Any]) -> list[str]:
-    """The keys that are valid beside an unknown one: walks the models along the key's location."""
-    model: Any = Profile
-    for part in loc[:-1]:
-        options = _models(model)
-        found: Any = None
-        for option in options:
-            if option.__name__ == part:
-                found = option
-                break
-            if isinstance(part, str) and part in option.model_fields:
-                found = option.model_fields[part].annotation
-                break
-            if "kind" in option.model_fields and get_args(option.model_fields["kind"].annotation) == (part,):
-                found = option
-                break
-        model = found if found is not None else model
-    return sorted({name for option in _models(model) for name in option.model_fields})
+def _mend(text: str | None) -> str:
+    return f": {text}" if text else ""
+
+
+def _nearest(given: Any, valid: Sequence[str]) -> str | None:
+    near = difflib.get_close_matches(str(given), valid, 1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else None
+
+
+def _expected(context: dict[str, Any]) -> list[str]:
+    """The values of pydantic's "'a', 'b' or 'c'"."""
+    return re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags", ""))
+
+
+def _number(given: Any, kind: str) -> str | None:
+    """How YAML wants a number that it has read as text: `5e-5` needs a point, quotes are to go."""
+    try:
+        value = float(given) if isinstance(given, str) else None
+    except ValueError:
+        return None
+    if value is None or (kind == "int_type" and not value.is_integer()):
+        return None
+    mantissa, _, exponent = given.strip().lower().partition("e")
+    if kind == "int_type":
+        right = f"{value:.0f}"
+    elif exponent:
+        point = "" if "." in mantissa else ".0"
+        right = f"{mantissa}{point}e{'' if exponent[0] in '+-' else '+'}{exponent}"
+    else:
+        right = mantissa
+    return f"write {right}" + (" without quotes" if right == given else "")
+
+
+def _place(location: Sequence[int | str]) -> tuple[list[str], list[str]]:
+    """The key of a problem as it stands in the file, and the keys that are valid there. A location also names the member of a
+    union, which is no key: its class, or its `kind`."""
+    path: list[str] = []
+    models: list[type[BaseModel]] = [Profile]
+    valid: list[str] = []
+    for part in location:
+        named = [model for model in models if part in (model.__name__, _kind(model))]
+        if named:
+            models = named
+        elif part != "[key]":
+            path.append(str(part))
+            valid = sorted({name for model in models for name in model.model_fields})
+            if isinstance(part, str):
+                fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+                models = [model for annotation in fields for model in _models(annotation)]
+    return path, valid
+
+
+def _kind(model: type[BaseModel]) -> str | None:
+    """The value of `kind` that chooses this model."""
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation)[0] if field else None
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +30,7 @@ GOOD = "[Problem Description]\nSum a list.\n\n[Solution]\n```python\ndef f(x):\n
 
 @contextmanager
 def _server(answer: Callable[[dict[str, Any], int], tuple[int, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """An OpenAI-compatible server; `answer(request, number)` gives the status and the reply's text (or a whole body)."""
+    """An OpenAI-compatible server; `answer(request, number)` gives the status and the reply's text, a whole body, or its bytes."""
     seen: list[dict[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -40,13 +43,14 @@ def _server(answer: Callable[[dict[str, Any], int], tuple[int, Any]]) -> Iterato
             else:
                 seen.append(body)
                 status, reply = answer(body, len(seen))
-                content = reply if isinstance(reply, dict) else _completion(str(reply))
-            data = json.dumps(content).encode()
+                content = reply if isinstance(reply, dict | bytes) else _completion(str(reply))
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", "text/html" if data.startswith(b"<") else "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(BrokenPipeError):  # of a client that was stopped
+                self.wfile.write(data)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -69,6 +73,7 @@ def _completion(text: str, finish_reason: str = "stop") -> dict[str, Any]:
         "model": "m",
         "system_fingerprint": "fp_1",
         "choices": [choice],
+        "usage": {"prompt_tokens": 30, "completion_tokens": 7, "total_tokens": 37},
     }
 
 
@@ -152,7 +157,10 @@ def test_cut_off_and_malformed_replies_are_dropped_with_their_reason(profile: An
         "reply without the two sections": 1,
         "finish_reason refused": 1,
     }
-    assert manifest["counts"] == {"asked": 12, "kept": 9, "parse_rate": 0.75}
+    counts = {"asked": 12, "kept": 9, "parse_rate": 0.75}
+    assert manifest["counts"] == {**counts, "prompt_tokens": 11 * 30, "completion_tokens": 11 * 7}
+    lines = (tmp_path / "runs" / "oss-instruct" / "records.jsonl").read_text().splitlines()
+    assert not any("tokens" in field for line in lines for field in json.loads(line))
 
 
 def test_a_prompt_that_leaves_no_room_is_not_sent(profile: Any) -> None:
@@ -175,6 +183,59 @@ def test_a_server_that_answers_with_an_error(profile: Any, status: int, mend: st
     with _server(lambda body, number: (status, {"error": {"message": "no"}})) as (url, _):
         line = _one_line(_run(profile(url)))
     assert str(status) in line and mend in line
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html>\n<body>Welcome to nginx!</body>", "<html> <body>Welcome to nginx!"),
+        (b'{"id": "x", "choices": [{"mess', '"choices": [{"mess'),
+        (b'{"error": {"message": "quota used up"}}', "quota used up"),
+        (b'{"choices": [{"text": "an old completion"}]}', "an old completion"),
+        (b'["a list"]', "a list"),
+        (b"", "nothing"),
+        (json.dumps(_completion(["parts"])).encode(), "parts"),  # type: ignore[arg-type]
+    ],
+)
+def test_an_answer_that_is_no_chat_completion_is_quoted(profile: Any, tmp_path: Path, body: bytes, said: str) -> None:
+    with _server(lambda _, number: (200, body)) as (url, seen):
+        line = _one_line(_run(profile(url, concurrency=1)))
+    assert said in line and "teacher.server.base_url" in line and len(seen) == 1
+    assert not (tmp_path / "runs" / "oss-instruct.partial").exists()
+
+
+def test_a_tokenizer_that_tiktoken_does_not_have(profile: Any) -> None:
+    line = _one_line(_run(profile("http://127.0.0.1:9/v1", tokenizer="gpt-3.5-turb")))
+    assert "teacher.tokenizer: 'gpt-3.5-turb'" in line and "did you mean 'gpt-3.5-turbo'?" in line
+
+
+def test_a_tokenizer_whose_table_cannot_be_downloaded(profile: Any, tmp_path: Path) -> None:
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "TIKTOKEN_CACHE_DIR": str(tmp_path / "cache")}
+    line = _one_line(_run(profile("http://127.0.0.1:9/v1", tokenizer="gpt-3.5-turbo-1106"), **nowhere))
+    assert "teacher.tokenizer: the table of 'cl100k_base'" in line and "TIKTOKEN_CACHE_DIR" in line
+
+
+def test_an_error_does_not_wait_for_the_other_requests(profile: Any) -> None:
+    gate = threading.Event()
+
+    def answer(_: dict[str, Any], number: int) -> tuple[int, Any]:
+        if number == 1:
+            gate.wait(100)
+        return 401, {"error": {"message": "no"}}
+
+    with _server(answer) as (url, _):
+        start = time.monotonic()
+        assert "401" in _one_line(_run(profile(url)))
+        assert time.monotonic() - start < 60
+        gate.set()
+
+
+def test_another_concurrency_asks_nothing_again(profile: Any) -> None:
+    with _server(lambda body, number: (200, GOOD)) as (url, seen):
+        assert _run(profile(url, concurrency=1)).returncode == 0
+        assert "nothing to do" in _run(profile(url, concurrency=4)).stderr
+        assert "nothing to do" not in _run(profile(url, concurrency=4, max_tokens=500)).stderr
+    assert len(seen) == 24
 
 
 def test_a_teacher_that_never_parses_is_given_up_and_asked_again_later(profile: Any, tmp_path: Path) -> None:
@@ -234,6 +295,57 @@ def test_a_killed_stage_asks_only_for_what_is_missing(profile: Any, tmp_path: Pa
     ]
     assert [record["index"] for record in records] == list(range(12))
     assert all(record["solution"].endswith(f"# {976 + record['index']}") for record in records)
+
+
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [
+        (signal.SIGINT, os.killpg),  # Ctrl-C in a terminal
+        (signal.SIGINT, os.kill),
+        (signal.SIGTERM, os.killpg),
+        (signal.SIGTERM, os.kill),
+        (signal.SIGTERM, lambda pid, number: psutil.Process(pid).children()[0].send_signal(number)),
+    ],
+)
+def test_a_stop_is_quick_and_loses_no_finished_record(profile: Any, number: signal.Signals, send: Any) -> None:
+    gate = threading.Event()
+
+    def answer(_: dict[str, Any], number: int) -> tuple[int, Any]:
+        if 6 < number <= 9:
+            gate.wait(100)
+        return 200, GOOD
+
+    with _server(answer) as (url, seen):
+        command = profile(url, concurrency=3)
+        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        while len(seen) < 9:
+            assert process.poll() is None
+            time.sleep(0.01)
+        send(process.pid, number)
+        start = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - start < 5
+        gate.set()
+        assert process.returncode == 128 + number
+        assert errors.endswith(f"{url}\nstopped: the same command goes on where it was\n"), errors
+        assert _run(command).returncode == 0
+        assert len(seen) == 9 + 12 - 6
+
+
+def test_a_stop_leaves_no_embedded_server_alive(profile: Any) -> None:
+    process = subprocess.Popen(profile(None, embedded=True), start_new_session=True, stderr=subprocess.PIPE, text=True)
+    servers: list[psutil.Process] = []
+    while len(servers) < 2:
+        assert process.poll() is None
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that has just ended
+            below = psutil.Process(process.pid).children(recursive=True)
+            servers = [child for child in below if "magicoder_repro.data.embedded_server" in child.cmdline()]
+    time.sleep(3)  # they answer by now
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130 and errors.count("stopped: ") == 1 and "Traceback" not in errors, errors
+    _, alive = psutil.wait_procs(servers, timeout=5)
+    assert not alive
 
 
 @pytest.mark.parametrize(

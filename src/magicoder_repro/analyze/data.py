@@ -29,11 +29,13 @@ def build(work: Work) -> None:
             f"similarity is fitted without Code Alpaca: put {code_alpaca.FILES[0]} under MAGICODER_DATA to add it"
         )
     texts = {name: [f"{a} {b}" for a, b in pairs] for name, pairs in compared.items()}
-    base = config.tokenizer == "base"
+    if config.tokenizer == "base":
+        count = token_counts.of_model(work.inputs["base-model"])
+    else:
+        count = token_counts.of_tiktoken(config.tokenizer, "analysis.tokenizer")
     total = 2 * sum(len(group) for group in texts.values()) + sum(len(pairs) for pairs in sets.values())
     with bar("analyze", total, "texts") as progress:  # words are learnt, texts compared, tokens counted
         similarity = similarities(texts, progress)
-        count = token_counts.of_model(work.inputs["base-model"]) if base else token_counts.of_tiktoken(config.tokenizer)
         lengths = {name: _lengths(pairs, count, progress) for name, pairs in sets.items()}
     records.write_json(
         work.out / "similarity.json",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,7 @@ from typing import Any
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
+from magicoder_repro.data import hub
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Corpus, HubDataset, LocalFiles
 from magicoder_repro.progress import bar, say
@@ -87,12 +89,10 @@ def _local_documents(source: LocalFiles, max_bytes: int) -> Iterator[dict[str, A
 
 def _hub_documents(source: HubDataset) -> list[dict[str, Any]]:
     """The first `source.documents` documents of a hub dataset, streamed."""
-    from datasets import load_dataset
-
-    stream = load_dataset(source.dataset, data_dir=source.data_dir, split="train", streaming=True)
+    stream = hub.rows("corpus.sources", source.dataset, ("content",), data_dir=source.data_dir, streaming=True)
     documents = []
     with bar(f"corpus {source.language}", source.documents, "documents") as progress:
-        for row in stream.take(source.documents):
+        for row in itertools.islice(stream, source.documents):
             documents.append({"path": row.get("max_stars_repo_path", ""), "content": row["content"]})
             progress.advance()
     return documents

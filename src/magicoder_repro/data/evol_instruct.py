@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 from magicoder_repro import prompts, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import teacher
-from magicoder_repro.data.oss_instruct import Failures
+from magicoder_repro.data import hub, teacher
+from magicoder_repro.data.asking import Job, ask_all
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import EvolInstruct, Teacher
-from magicoder_repro.progress import bar
 
 
 def build(work: Work) -> None:
@@ -30,9 +28,7 @@ def build(work: Work) -> None:
 
 
 def _released(dataset: str) -> list[records.Record]:
-    from datasets import load_dataset
-
-    rows = load_dataset(dataset, split="train")
+    rows = hub.rows("evol_instruct.released", dataset, ("instruction", "response"))
     return [{"instruction": row["instruction"], "output": row["response"]} for row in rows]
 
 
@@ -40,57 +36,37 @@ def _evolved(work: Work, config: EvolInstruct) -> list[records.Record]:
     setup = Teacher.model_validate(work.config["teacher"])
     sources = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", ("index", "problem", "solution")))
     sources = sources[: config.records]
-    rows: dict[int, records.Record] = {}
-    with (
-        records.Journal(work.private / "replies.jsonl") as journal,
-        bar("evol-instruct", len(sources), "records") as progress,
-    ):
-        for row in journal.rows:
-            rows[row["position"]] = row
-        progress.resume(len(rows))
-        failures = Failures(setup.give_up_after)
-        missing = [position for position in range(len(sources)) if position not in rows]
-        if missing:
-            with teacher.connect(setup) as client:
-                jobs = ((position, _job(client, setup, config, sources[position])) for position in missing)
-                for position, result in client.map(jobs):
-                    rows[position] = {"position": position, **result}
-                    for row in failures.settle(rows[position]):
-                        journal.add(row)
-                    progress.advance()
+
+    def prepare(client: teacher.Client) -> Callable[[int], Job]:
+        return lambda position: _job(client, setup, config, sources[position])
+
     kept = []
-    for position, source in enumerate(sources):
-        row = rows[position]
+    results = ask_all(work, setup, len(sources), "records", "evol-instruct", prepare)
+    for source, row in zip(sources, results, strict=True):
         if "dropped" in row:
             work.dropped[row["dropped"]] += 1
         else:
-            kept.append(
-                {
-                    "source_index": source["index"],
-                    **{key: row[key] for key in ("method", "instruction", "output")},
-                }
-            )
+            kept.append({"source_index": source["index"], **row})
     work.counts["asked"] = len(sources)
     return kept
 
 
-def _job(
-    client: teacher.Client, setup: Teacher, config: EvolInstruct, source: records.Record
-) -> Callable[[], dict[str, Any]]:
+def _job(client: teacher.Client, setup: Teacher, config: EvolInstruct, source: records.Record) -> Job:
     """Two requests: evolve the problem, then answer it."""
     seed = setup.seed + source["index"]
     method = random.Random(seed).randrange(len(prompts.EVOLVE_METHODS))
 
-    def run() -> dict[str, Any]:
+    def run() -> records.Record:
         request = prompts.evolve(source["problem"], prompts.EVOLVE_METHODS[method])
         evolved = client.ask(teacher.Question((("user", request),), seed, config.max_tokens, teacher.PROSE_GRAMMAR))
         instruction = evolved.text.strip()
         if evolved.finish_reason != "stop" or not instruction:
-            return {"dropped": f"evolved problem: finish_reason {evolved.finish_reason}"}
+            return {"dropped": f"evolved problem: finish_reason {evolved.finish_reason}", **teacher.usage(evolved)}
         answer = client.ask(teacher.Question((("user", instruction),), seed, config.max_tokens, teacher.CODE_GRAMMAR))
         output = answer.text.strip()
+        cost = teacher.usage(evolved, answer)
         if answer.finish_reason != "stop" or not output:
-            return {"dropped": f"response: finish_reason {answer.finish_reason}"}
-        return {"method": method, "instruction": instruction, "output": output}
+            return {"dropped": f"response: finish_reason {answer.finish_reason}", **cost}
+        return {"method": method, "instruction": instruction, "output": output, **cost}
 
     return run

@@ -13,13 +13,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
 import openai
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from magicoder_repro.data import embedded_model, token_counts
 from magicoder_repro.errors import UsageError
@@ -28,6 +27,7 @@ from magicoder_repro.progress import say
 
 _START_SECONDS = 120.0
 _REPLY_SECONDS = 600.0
+USAGE = ("prompt_tokens", "completion_tokens")
 
 # GBNF of the two sections (llama.cpp's `grammar` in the request body). A weak model tends to repeat lines until it is cut
 # off, so the grammar also bounds the number and the length of lines: every reply ends by itself.
@@ -56,8 +56,8 @@ class Reply:
     text: str
     finish_reason: str
     fingerprint: str | None
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Client:
         except openai.APIConnectionError:
             raise UsageError(_no_connection(self._url)) from None
         except openai.BadRequestError as error:
-            return Reply(" ".join(error.message.split()), "refused", None, 0, 0)
+            return Reply(" ".join(error.message.split()), "refused", None)
         except openai.APIStatusError as error:
             raise UsageError(_refusal(self._url, self._config.model, error.status_code, error.message)) from None
         finally:
@@ -114,7 +114,7 @@ class Client:
         extra: dict[str, Any] = {}
         if self._config.grammar and question.grammar:
             extra = {"grammar": question.grammar, "cache_prompt": False}
-        completion = client.chat.completions.create(
+        raw = client.chat.completions.with_raw_response.create(
             model=self._config.model,
             messages=messages,
             temperature=self._config.temperature,
@@ -123,22 +123,18 @@ class Client:
             max_tokens=question.max_tokens,
             extra_body=extra or None,
         )
-        if not completion.choices:
-            return Reply("", "empty", None, 0, 0)
-        choice = completion.choices[0]
-        usage = completion.usage
-        return Reply(
-            choice.message.content or "",
-            choice.finish_reason or "",
-            completion.system_fingerprint,
-            usage.prompt_tokens if usage else 0,
-            usage.completion_tokens if usage else 0,
-        )
+        try:
+            return _reply(raw.parse())
+        except (ValueError, AttributeError, TypeError):
+            raise UsageError(
+                f"teacher: {self._url} answers with something that is no chat completion ({_short(raw.text) or 'nothing'}): "
+                "mend teacher.server.base_url (it usually ends in /v1)"
+            ) from None
 
     def counter(self) -> Callable[[str], int]:
         """Counts a text's tokens as the profile says: with tiktoken, or by llama.cpp's `/tokenize`."""
         if self._config.tokenizer != "server":
-            return token_counts.of_tiktoken(self._config.tokenizer)
+            return token_counts.of_tiktoken(self._config.tokenizer, "teacher.tokenizer")
         url = self._url.rstrip("/").removesuffix("/v1") + "/tokenize"
 
         def count(text: str) -> int:
@@ -163,21 +159,64 @@ class Client:
 
         return count
 
-    def map(self, work: Iterable[tuple[int, Callable[[], Any]]]) -> Iterator[tuple[int, Any]]:
-        """Runs jobs with all the teacher's slots busy; yields (key, result) as they finish, in any order."""
+    def run(self, work: Iterable[tuple[int, Callable[[], Any]]], settle: Callable[[int, Any], None]) -> None:
+        """Runs jobs with all the teacher's slots busy and gives (key, result) of each to `settle` when it ends, in any order,
+        one at a time. The first error is raised at once, whatever still waits for an answer; no result that is there is lost."""
         jobs = iter(work)
-        pool = ThreadPoolExecutor(self.workers)
-        running: dict[Future[Any], int] = {}
+        taking, settling, over = threading.Lock(), threading.Lock(), threading.Event()
+        ends: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        answered: set[threading.Thread] = set()
+
+        def worker() -> None:
+            try:
+                while not over.is_set():
+                    with taking:
+                        job = next(jobs, None)
+                    if job is None:
+                        break
+                    result = job[1]()
+                    answered.add(threading.current_thread())
+                    with settling:
+                        settle(job[0], result)
+                    answered.discard(threading.current_thread())
+                ends.put(None)
+            except BaseException as error:
+                ends.put(error)
+
         try:
-            while True:
-                while len(running) < self.workers and (job := next(jobs, None)) is not None:
-                    running[pool.submit(job[1])] = job[0]
-                if not running:
-                    return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(done), done.result()
+            for _ in range(self.workers):
+                threading.Thread(target=worker, daemon=True).start()  # the end of the process waits for none of them
+            for _ in range(self.workers):
+                if (error := ends.get()) is not None:
+                    raise error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            over.set()
+            for thread in tuple(answered):
+                thread.join()
+
+
+def _reply(completion: ChatCompletion) -> Reply:
+    """The first choice. What the client makes of a body that is none of the API's is no ChatCompletion, or only by name."""
+    if isinstance(completion.choices, list) and not completion.choices:
+        return Reply("", "empty", None)
+    choice, usage = completion.choices[0], completion.usage
+    text, finish_reason = choice.message.content or "", choice.finish_reason or ""
+    if not isinstance(text, str):
+        raise TypeError("its content is no text")
+    fingerprint = completion.system_fingerprint
+    if usage is None:
+        return Reply(text, finish_reason, fingerprint)
+    return Reply(text, finish_reason, fingerprint, usage.prompt_tokens or 0, usage.completion_tokens or 0)
+
+
+def usage(*replies: Reply) -> dict[str, int]:
+    """The tokens that these replies cost, as a row's fields."""
+    return {name: sum(getattr(reply, name) for reply in replies) for name in USAGE}
+
+
+def _short(text: str) -> str:
+    """The beginning of what a server said, on one line."""
+    return " ".join(text.split())[:200]
 
 
 def _no_connection(url: str) -> str:
@@ -191,7 +230,7 @@ def _refusal(url: str, model: str, status: int, message: str) -> str:
         403: f"the key may not use {model!r}",
         404: f"mend teacher.server.base_url (it usually ends in /v1) or teacher.model ({model!r})",
     }
-    return f"teacher: {url} answers {status}: {mends.get(status) or ' '.join(message.split())}"
+    return f"teacher: {url} answers {status}: {mends.get(status) or _short(message)}"
 
 
 @contextmanager

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 
+from magicoder_repro.errors import UsageError
 
-def of_tiktoken(name: str) -> Callable[[str], int]:
-    """The tokenizer of an OpenAI model or a tiktoken encoding, such as `cl100k_base`."""
+
+def of_tiktoken(name: str, key: str) -> Callable[[str], int]:
+    """The tokenizer of an OpenAI model or a tiktoken encoding, such as `cl100k_base`; `key` is where the profile names it.
+
+    tiktoken downloads an encoding's table once; UsageError when there is no such name or no way to the table."""
     import tiktoken
 
+    encodings = tiktoken.list_encoding_names()
     try:
-        encoding = tiktoken.encoding_for_model(name)
+        encoding_name = tiktoken.encoding_name_for_model(name)
     except KeyError:
-        encoding = tiktoken.get_encoding(name)
+        encoding_name = name
+    if encoding_name not in encodings:
+        near = difflib.get_close_matches(name, [*tiktoken.model.MODEL_TO_ENCODING, *encodings], 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"{key}: {name!r} is no OpenAI model and no encoding of tiktoken: {hint}it has {encodings}")
+    try:
+        encoding = tiktoken.get_encoding(encoding_name)
+    except (OSError, ValueError) as error:  # of `requests`; a table whose hash is wrong
+        raise UsageError(
+            f"{key}: the table of {encoding_name!r} cannot be downloaded ({type(error).__name__}): run once with a network, "
+            "or set TIKTOKEN_CACHE_DIR to a folder of another machine that has it"
+        ) from None
     return lambda text: len(encoding.encode(text, disallowed_special=()))
 
 

@@ -29,7 +29,7 @@ def build(work: Work) -> None:
     """All stages' folders -> the report."""
     profile = Profile.model_validate(work.config["profile"])
     inputs = dict(work.inputs)
-    recorded = environment.ROOT / "results" / profile.report.recorded if profile.report.recorded else None
+    recorded = compare.recorded_folder(profile.report)
     rows = compare.with_recorded(collect(inputs), recorded)
     manifests = {name: artifact.read_manifest(folder) for name, folder in inputs.items()}
     gaps = _gaps(inputs["score"], manifests)

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from magicoder_repro import artifact, records
+from magicoder_repro.environment import ROOT
 from magicoder_repro.errors import UsageError
+from magicoder_repro.profile import Report
 from magicoder_repro.report.rows import Row, Verdict
 
+RESULTS = ROOT / "results"
 RECORDED = "recorded.json"
+
+
+def recorded_folder(config: Report) -> Path | None:
+    """Where the numbers lie that the profile wants to be compared with; None when it wants none."""
+    if config.recorded is None:
+        return None
+    if not (RESULTS / config.recorded / RECORDED).is_file():
+        names = sorted(path.parent.name for path in RESULTS.glob(f"*/{RECORDED}"))
+        near = difflib.get_close_matches(config.recorded, names, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(
+            f"report.recorded: {RESULTS} has no {config.recorded}/{RECORDED}: {hint}there are {', '.join(names) or 'none'}; "
+            "null until `magicoder record` has written it"
+        )
+    return RESULTS / config.recorded
 
 
 def with_recorded(rows: list[Row], folder: Path | None) -> list[Row]:
     """The rows with the recorded value and tolerance of each, and the verdict."""
-    recorded: dict[str, Any] = {}
-    if folder is not None and (folder / RECORDED).is_file():
-        recorded = records.read_json(folder / RECORDED)["numbers"]
+    recorded = _numbers(folder)
     found = []
     for row in rows:
         number = recorded.get(row.key)
@@ -38,9 +55,16 @@ def with_recorded(rows: list[Row], folder: Path | None) -> list[Row]:
 
 def missing(rows: list[Row], folder: Path | None) -> list[str]:
     """Recorded numbers that this run did not produce."""
-    if folder is None or not (folder / RECORDED).is_file():
-        return []
-    return sorted(set(records.read_json(folder / RECORDED)["numbers"]) - {row.key for row in rows})
+    return sorted(set(_numbers(folder)) - {row.key for row in rows})
+
+
+def _numbers(folder: Path | None) -> dict[str, Any]:
+    """`value` and `tolerance` of each recorded number."""
+    found = records.read_json(folder / RECORDED) if folder else {"numbers": {}}
+    if not isinstance(found, dict) or not isinstance(found.get("numbers"), dict):
+        raise UsageError(f"{folder}/{RECORDED}: 'numbers' is missing: write the file with `magicoder record`")
+    numbers: dict[str, Any] = found["numbers"]
+    return numbers
 
 
 def record(report: Path, folder: Path) -> Path:

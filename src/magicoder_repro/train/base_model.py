@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import embedded_model
+from magicoder_repro.data import embedded_model, hub
 from magicoder_repro.profile import BaseModelChoice
 from magicoder_repro.progress import bar, say
 
@@ -31,9 +31,10 @@ def build(work: Work) -> None:
             model.load_state_dict(quantized.state_dict())
             model.generation_config = quantized.generation_config
         else:
-            tokenizer = AutoTokenizer.from_pretrained(config.source)
-            progress.advance()
-            model = AutoModelForCausalLM.from_pretrained(config.source, dtype=dtype)
+            with hub.access("base_model.source", config.source):
+                tokenizer = AutoTokenizer.from_pretrained(config.source)
+                progress.advance()
+                model = AutoModelForCausalLM.from_pretrained(config.source, dtype=dtype)
         progress.advance()
         model.to(dtype).save_pretrained(work.out)
         tokenizer.save_pretrained(work.out)

@@ -1,0 +1,89 @@
+"""A hub that cannot be reached, lets nobody in or does not know the name, over real HTTP on loopback: one line with the mend."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from magicoder_repro.data import hub
+from magicoder_repro.errors import UsageError
+
+_ANSWERS = {
+    "gated": (401, {"X-Error-Code": "GatedRepo"}),
+    "missing": (404, {"X-Error-Code": "RepoNotFound"}),
+    "token": (401, {"X-Error-Message": "Invalid username or password."}),
+    "portal": (200, {}),  # a page of a network that wants a log-in
+}
+
+
+class _Hub(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, headers = _ANSWERS[self.path.split("/")[1]]
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": "0"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "answer", "mend"),
+    [
+        ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "gated", "accept it"),
+        ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "missing", "mend the name"),
+        ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "token", "refuses the token"),
+        ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "portal", "no way to the hub"),
+        ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "offline", "no way to the hub"),
+        (
+            "evol-instruct",
+            "evol_instruct.released: 'ise-uiuc/Magicoder-Evol-Instruct-110K'",
+            "missing",
+            "mend the name",
+        ),
+        ("base-model", "base_model.source: 'codellama/CodeLlama-7b-Python-hf'", "gated", "accept it"),
+        ("base-model", "base_model.source: 'codellama/CodeLlama-7b-Python-hf'", "missing", "mend the name"),
+        ("base-model", "base_model.source: 'codellama/CodeLlama-7b-Python-hf'", "offline", "no way to the hub"),
+    ],
+)
+def test_a_stage_that_cannot_have_what_it_needs(
+    tmp_path: Path, address: str, stage: str, key: str, answer: str, mend: str
+) -> None:
+    (tmp_path / "decontaminate").mkdir()  # evol-instruct's input
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment = {**keep, "HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": f"{address}/{answer}"}
+    if answer == "offline":
+        environment["HF_HUB_OFFLINE"] = "1"
+    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", stage, "--profile", "paper"]
+    done = subprocess.run(
+        [*command, "--runs", str(tmp_path)], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: {key}") and mend in line
+    assert not (tmp_path / f"{stage}.partial").exists()
+
+
+def test_a_dataset_without_the_column(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "x"}\n')
+    with pytest.raises(UsageError, match=r"k: 'json' has no column 'content': it has text"):
+        list(hub.rows("k", "json", ("content",), data_files=str(tmp_path / "rows.jsonl"), streaming=True))
