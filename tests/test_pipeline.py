@@ -16,7 +16,7 @@ import psutil
 import pytest
 import yaml
 
-from magicoder_repro import artifact, environment, pipeline, profile
+from magicoder_repro import artifact, environment, pipeline, profile, records
 
 # Files that hold times or the manifest's own facts; everything else of a run is compared byte for byte.
 _TIMED = {"report.json", "report.md", "report.html", artifact.MANIFEST}
@@ -245,3 +245,36 @@ def test_a_number_out_of_tolerance_is_exit_code_1(finished: Path) -> None:
     (folder / "report.json").write_text(json.dumps({**report, "rows": [row.to_json() for row in moved]}))
     with pytest.raises(BadResultError, match=key):
         build.print_table(folder, quiet=True)
+
+
+def test_a_recorded_number_that_is_gone_is_exit_code_1_unless_its_benchmark_was_not_judged(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from magicoder_repro.errors import BadResultError
+    from magicoder_repro.report import build, compare
+
+    monkeypatch.setattr(compare, "RESULTS", tmp_path / "results")
+    summary = [json.loads(line) for line in (finished / "score" / "summary.jsonl").read_text().splitlines()]
+    of_base = [row for row in summary if row["model"] == "base"]
+    score = tmp_path / "score"
+    shutil.copytree(finished / "score", score)
+    gap = {**of_base[0], "benchmark": "multipl-e-rs", "metrics": {}, "gap": "no compiler"}
+    (score / "summary.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*summary, gap]))
+    config = profile.load("tiny").model_copy(update={"report": profile.Report(recorded="mine", comparable=False)})
+    inputs = {name: finished / name for name in pipeline.BY_NAME["report"].inputs} | {"score": score}
+    for gone, lost in (
+        ("multipl-e-rs.base.pass@1", False),
+        ("multipl-e.base.pass@1", False),
+        ("mbpp.base.pass@1", True),
+    ):
+        numbers = {gone: {"value": 1, "tolerance": 1}}
+        records.write_json(tmp_path / "results" / "mine" / compare.RECORDED, {"numbers": numbers})
+        out = tmp_path / gone
+        out.mkdir()
+        build.build(artifact.Work(out, inputs, {"profile": config.model_dump(mode="json")}))
+        assert (gone in (out / "report.html").read_text()) is lost
+        if lost:
+            with pytest.raises(BadResultError, match="1 recorded numbers are not in this run: mbpp"):
+                build.print_table(out, quiet=True)
+        else:
+            build.print_table(out, quiet=True)

@@ -32,13 +32,19 @@ def build(work: Work) -> None:
     recorded = compare.recorded_folder(profile.report)
     rows = compare.with_recorded(collect(inputs), recorded)
     manifests = {name: artifact.read_manifest(folder) for name, folder in inputs.items()}
-    gaps = _gaps(inputs["score"], manifests)
-    gaps += [f"{key}: in the recorded run, not in this one" for key in compare.missing(rows, recorded)]
+    summary = list(records.read_jsonl(inputs["score"] / "summary.jsonl"))
+    unjudged = {row["benchmark"] for row in summary if row["gap"]}
+    missing = compare.missing(rows, recorded)
+    lost = [key for key in missing if not _is_gap(key.split(".")[0], unjudged)]
+    gaps = _gaps(summary, manifests)
+    if len(missing) > len(lost):
+        gaps.append(f"{len(missing) - len(lost)} numbers of the recorded run, of benchmarks that were not judged here")
     report = {
         "description": profile.description,
         "comparable": profile.report.comparable,
         "rows": [row.to_json() for row in rows],
         "gaps": gaps,
+        "lost": lost,
         "stages": [
             {
                 "name": name,
@@ -107,14 +113,19 @@ def print_table(folder: Path, quiet: bool) -> None:
             print(f"skipped: {gap}")
     say(f"report: {folder / 'report.html'}")
     out = [row for row in rows if row.verdict == "OUT OF TOLERANCE"]
+    told = []
     if out:
-        raise BadResultError(
+        told.append(
             f"{len(out)} numbers left their tolerance: "
             + "; ".join(
                 f"{row.key} {_number(row.value)}, recorded {_number(row.recorded)} +- {_number(row.allowed)}"
                 for row in out
             )
         )
+    if report["lost"]:
+        told.append(f"{len(report['lost'])} recorded numbers are not in this run: {', '.join(report['lost'])}")
+    if told:
+        raise BadResultError("; ".join(told))
 
 
 def _number(value: float | None) -> str:
@@ -125,10 +136,15 @@ def _number(value: float | None) -> str:
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
 
 
-def _gaps(score: Path, manifests: dict[str, Any]) -> list[str]:
+def _is_gap(benchmark: str, unjudged: set[str]) -> bool:
+    """Whether the benchmark was not judged, or a language of it, without which there is no mean."""
+    return any(name == benchmark or name.startswith(f"{benchmark}-") for name in unjudged)
+
+
+def _gaps(summary: list[records.Record], manifests: dict[str, Any]) -> list[str]:
     """What was skipped, each with its reason; the same gap of several models is one line."""
     found: dict[str, list[str]] = {}
-    for row in records.read_jsonl(score / "summary.jsonl"):
+    for row in summary:
         if row["gap"]:
             found.setdefault(row["gap"], [])
             if row["benchmark"] not in found[row["gap"]]:
