@@ -19,7 +19,6 @@ _ANSWERS = {
     "gated": (401, {"X-Error-Code": "GatedRepo"}),
     "missing": (404, {"X-Error-Code": "RepoNotFound"}),
     "token": (401, {"X-Error-Message": "Invalid username or password."}),
-    "portal": (200, {}),  # a page of a network that wants a log-in
 }
 
 
@@ -50,9 +49,7 @@ def address() -> Iterator[str]:
     ("stage", "key", "answer", "mend"),
     [
         ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "gated", "accept it"),
-        ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "missing", "mend the name"),
         ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "token", "refuses the token"),
-        ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "portal", "no way to the hub"),
         ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "offline", "no way to the hub"),
         (
             "evol-instruct",
@@ -60,9 +57,7 @@ def address() -> Iterator[str]:
             "missing",
             "mend the name",
         ),
-        ("base-model", "base_model.source: 'codellama/CodeLlama-7b-Python-hf'", "gated", "accept it"),
         ("base-model", "base_model.source: 'codellama/CodeLlama-7b-Python-hf'", "missing", "mend the name"),
-        ("base-model", "base_model.source: 'codellama/CodeLlama-7b-Python-hf'", "offline", "no way to the hub"),
     ],
 )
 def test_a_stage_that_cannot_have_what_it_needs(
