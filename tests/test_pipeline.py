@@ -200,6 +200,7 @@ def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(
     assert errors.count("stopped: the same command goes on where it was") == (code > 0)
     _, alive = psutil.wait_procs(started, timeout=5)
     assert not alive, f"left running: {[one.cmdline() for one in alive]}"
+    assert journal.is_dir(), "the stage went on to its end"
     done = _run(_command(folder, "tiny", "oss-instruct"))
     assert done.returncode == 0, done.stderr[-2000:]
     assert _contents(folder) == _contents(finished)
