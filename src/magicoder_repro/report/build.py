@@ -12,7 +12,7 @@ from magicoder_repro import artifact, environment, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.errors import BadResultError
 from magicoder_repro.profile import Profile
-from magicoder_repro.progress import each, say
+from magicoder_repro.progress import say
 from magicoder_repro.report import compare
 from magicoder_repro.report.rows import MODELS, Row, collect
 
@@ -80,7 +80,7 @@ def build(work: Work) -> None:
         "examples": _examples(inputs),
         "regressions": [row for row in rows if row.verdict == "OUT OF TOLERANCE"],
     }
-    for name in each(("report.md", "report.html"), 2, "report", "pages"):
+    for name in ("report.md", "report.html"):
         records.write_text(work.out / name, templates.get_template(f"{name}.jinja").render(context))
     work.counts.update(numbers=len(rows), gaps=len(gaps))
 

@@ -36,6 +36,7 @@ _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests diffe
 _HARMLESS = 1 << 14  # bytes of plain values that are compared in this process
 _LOOKS = 4  # at values that differ, while the program runs: most of them are wrong
 _QUICK_SECONDS = 0.02  # of the canonical solution's call: nobody watches the program meanwhile
+_ATTEMPTS = 2  # of a run whose sandbox broke
 _LOADING = 10  # calls' worth of time to load a program
 _PARTS = ("base", "plus")
 _JUDGING_MB, _JUDGING_SECONDS = 6144, 20  # of a comparison by the rules: evalplus has 4 GB for program and comparison
@@ -197,18 +198,14 @@ class Judge:
 
     def _ran(self, task: Task, names: Sequence[str], program: str, patience: float) -> _Ran:
         """One run of the program, on the inputs of these parts."""
-        truths = [self._truth(task, name) for name in names]
-        follower = _Follower(self._settings.family, task, names, truths)
-        outcome = self._run(task, names, program, patience, _LONGEST, follower.hopeless)
+        outcome, follower = self._run(task, names, program, patience, _LONGEST)
         share = round(outcome.cpu_seconds / self._total(task, names), 3)
         if outcome.status == "stopped":
             return _Ran(outcome, share, follower.hopeless_part, "wrong", 0.0)
-        follower.read(outcome.stdout)
         status, most = follower.ended(outcome)
         if status == "passed" and follower.has_long():
-            follower = _Follower(self._settings.family, task, names, truths)
-            follower.read(self._run(task, names, program, patience, _TOO_LONG).stdout)
-            if follower.ended(outcome)[0] != "passed":
+            whole, follower = self._run(task, names, program, patience, _TOO_LONG)
+            if follower.ended(whole)[0] != "passed":
                 return _Ran(outcome, share, names[0], "wrong", most, cut_off=True)
         for name, frames, equal in follower.parts():
             if status != "passed" and (name == names[-1] or len(frames) < len(task.parts[name].inputs)):
@@ -224,17 +221,13 @@ class Judge:
         return max(self._settings.program_seconds, 4 * longest)
 
     def _run(
-        self,
-        task: Task,
-        names: Sequence[str],
-        program: str,
-        patience: float,
-        longest: int,
-        enough: Callable[[bytearray], bool] = lambda stdout: False,
-    ) -> sandbox.Outcome:
+        self, task: Task, names: Sequence[str], program: str, patience: float, longest: int
+    ) -> tuple[sandbox.Outcome, _Follower]:
+        """How a run ended, and what it returned until then."""
         settings = self._settings
         # a call may take four times what the canonical solution takes, as in evalplus, and never less than `call_seconds`
-        seconds = [of_call for name in names for of_call in self._truth(task, name).seconds]
+        truths = [self._truth(task, name) for name in names]
+        seconds = [of_call for truth in truths for of_call in truth.seconds]
         limits = [patience * max(settings.call_seconds, 4 * of_call) for of_call in seconds]
         total = patience * self._total(task, names)
         request = {
@@ -255,18 +248,18 @@ class Judge:
             output_bytes=4 * longest + (1 << 26),
         )
         files = {"task": marshal.dumps(request, runner.FORMAT)}
-        outcome = self._sandboxed(files, bounds, enough)
-        if outcome.status == "sandbox":  # once more: every warm interpreter has shown that it works before it is used
-            outcome = self._sandboxed(files, bounds)
+        for _ in range(_ATTEMPTS):  # every warm interpreter has shown that it works before it is used
+            follower = _Follower(settings.family, task, names, truths)
+            outcome = self._sandboxed(files, bounds, follower.hopeless)
+            if outcome.status != "sandbox":
+                break
         if outcome.status == "sandbox" and self._warm is None and not self._may_be_warm:
             raise RuntimeError(f"the sandbox does not start: {outcome.stderr.decode(errors='replace')}")
-        return outcome
+        follower.read(outcome.stdout)
+        return outcome, follower
 
     def _sandboxed(
-        self,
-        files: dict[str, bytes],
-        limits: sandbox.Limits,
-        enough: Callable[[bytearray], bool] = lambda stdout: False,
+        self, files: dict[str, bytes], limits: sandbox.Limits, enough: Callable[[bytearray], bool]
     ) -> sandbox.Outcome:
         """One run, in a warm interpreter where the back end can have one. One that broke is replaced."""
         if self._warm is None and self._may_be_warm:
