@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 EXIT_DONE = 0
@@ -28,3 +29,9 @@ class Stopped(BaseException):
 def listed(names: Sequence[str], most: int = 20) -> str:
     """Names for a message: the first ones, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def nearest(given: object, valid: Sequence[str], cutoff: float = 0.6) -> str:
+    """ "did you mean 'x'? " for a message that goes on; empty when no valid name is near."""
+    near = difflib.get_close_matches(str(given), valid, 1, cutoff)
+    return f"did you mean {near[0]!r}? " if near else ""

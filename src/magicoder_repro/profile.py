@@ -5,7 +5,6 @@ A misspelt key, a missing one or a wrong type is an error that names the key and
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from magicoder_repro.environment import ROOT
-from magicoder_repro.errors import UsageError
+from magicoder_repro.errors import UsageError, nearest
 
 PROFILES = ROOT / "profiles"
 
@@ -243,8 +242,7 @@ def load(name: str) -> Profile:
     """Reads profiles/NAME.yaml, or the file that NAME is the path of."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
-        near = difflib.get_close_matches(name, known(), 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = nearest(name, known())
         raise UsageError(f"unknown profile {name!r}: {hint}profiles/ has {', '.join(known())}")
     try:
         content = yaml.safe_load(path.read_bytes())
@@ -287,9 +285,8 @@ def _mend(text: str | None) -> str:
     return f": {text}" if text else ""
 
 
-def _nearest(given: Any, valid: Sequence[str]) -> str | None:
-    near = difflib.get_close_matches(str(given), valid, 1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else None
+def _nearest(given: Any, valid: Sequence[str]) -> str:
+    return nearest(given, valid, 0.5).rstrip()
 
 
 def _expected(context: dict[str, Any]) -> list[str]:

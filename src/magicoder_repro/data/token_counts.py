@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
 
-from magicoder_repro.errors import UsageError
+from magicoder_repro.errors import UsageError, nearest
 
 
 def of_tiktoken(name: str, key: str) -> Callable[[str], int]:
@@ -21,8 +20,7 @@ def of_tiktoken(name: str, key: str) -> Callable[[str], int]:
     except KeyError:
         encoding_name = name
     if encoding_name not in encodings:
-        near = difflib.get_close_matches(name, [*tiktoken.model.MODEL_TO_ENCODING, *encodings], 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = nearest(name, [*tiktoken.model.MODEL_TO_ENCODING, *encodings])
         raise UsageError(f"{key}: {name!r} is no OpenAI model and no encoding of tiktoken: {hint}it has {encodings}")
     try:
         encoding = tiktoken.get_encoding(encoding_name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from magicoder_repro import artifact, records
 from magicoder_repro.environment import ROOT
-from magicoder_repro.errors import UsageError
+from magicoder_repro.errors import UsageError, nearest
 from magicoder_repro.profile import Report
 from magicoder_repro.report.rows import Row, Verdict
 
@@ -23,8 +22,7 @@ def recorded_folder(config: Report) -> Path | None:
         return None
     if not (RESULTS / config.recorded / RECORDED).is_file():
         names = sorted(path.parent.name for path in RESULTS.glob(f"*/{RECORDED}"))
-        near = difflib.get_close_matches(config.recorded, names, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = nearest(config.recorded, names)
         raise UsageError(
             f"report.recorded: {RESULTS} has no {config.recorded}/{RECORDED}: {hint}there are {', '.join(names) or 'none'}; "
             "null until `magicoder record` has written it"
