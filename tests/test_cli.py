@@ -21,6 +21,19 @@ def _error(*arguments: str, **options: object) -> str:
     return str(done.stderr)
 
 
+def _mounted(folder: Path, mount: str, arguments: str, listed: str) -> subprocess.CompletedProcess[str]:
+    """The command with a file system of its own on `folder`, which `mount` makes; what is in `listed` afterwards is printed."""
+    folder.mkdir()
+    program = f"{sys.executable} -m magicoder_repro.cli {arguments}"
+    script = f"{mount} && {program}; code=$?; ls -A {listed}; exit $code"
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    return done
+
+
 def test_an_unknown_profile() -> None:
     assert "unknown profile 'smke': did you mean 'smoke'?" in _error("run", "--profile", "smke")
 
@@ -78,17 +91,10 @@ def test_a_folder_of_the_users_own_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path) -> None:
     """A real full file system: a small tmpfs in a mount namespace of its own."""
     small = tmp_path / "small"
-    small.mkdir()
     source = tmp_path / "in.jsonl"
     source.write_text("".join('{"content": "%s"}\n' % ("x" * 3000) for _ in range(300)))
-    program = f"{sys.executable} -m magicoder_repro.cli seeds {source} -o {small}/out"
-    script = f"mount -t tmpfs -o size=200k none {small} && {program}; code=$?; ls -A {small}; exit $code"
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
-    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
-        pytest.skip("no user namespaces here")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2, done.stderr
-    assert "the disk is full" in done.stderr and "Traceback" not in done.stderr
+    done = _mounted(small, f"mount -t tmpfs -o size=200k none {small}", f"seeds {source} -o {small}/out", f"{small}")
+    assert "the disk is full" in done.stderr
     assert "out\n" not in done.stdout.replace("out.partial\n", "")
 
 
@@ -112,15 +118,8 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
 def test_a_full_disk_while_a_model_is_written(tmp_path: Path) -> None:
     """The libraries that write weights have exceptions of their own."""
     small = tmp_path / "small"
-    small.mkdir()
-    program = f"{sys.executable} -m magicoder_repro.cli run base-model --profile tiny --runs {small}/run"
-    script = f"mount -t tmpfs -o size=50m none {small} && {program}; code=$?; ls -A {small}/run; exit $code"
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
-    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
-        pytest.skip("no user namespaces here")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
+    arguments = f"run base-model --profile tiny --runs {small}/run"
+    done = _mounted(small, f"mount -t tmpfs -o size=50m none {small}", arguments, f"{small}/run")
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
         f"error: {small}/run/base-model.partial: the disk is full, or `ulimit -f` is reached: free some space and start the same "
         "command again, it goes on where it was"
@@ -142,14 +141,9 @@ def test_a_read_only_file_system(tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text('{"content": "a"}\n')
     fixed = tmp_path / "fixed"
-    fixed.mkdir()
-    program = f"{sys.executable} -m magicoder_repro.cli seeds {source} -o {fixed}/out"
-    script = f"mount -t tmpfs none {fixed} && mount -o remount,ro {fixed} && {program}"
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
-    if subprocess.run([*command[:4], "true"], capture_output=True).returncode:
-        pytest.skip("no user namespaces here")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and "read-only" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    mount = f"mount -t tmpfs none {fixed} && mount -o remount,ro {fixed}"
+    done = _mounted(fixed, mount, f"seeds {source} -o {fixed}/out", f"{fixed}")
+    assert "read-only" in done.stderr
 
 
 @pytest.mark.parametrize(
