@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import benchmarks, environment, records
-from magicoder_repro.score import evalplus
+from magicoder_repro.score import judges
 
 PACKAGES = {"0.2.0": ["evalplus==0.2.0", "numpy==2.2.6"], "0.3.1": ["evalplus==0.3.1", "numpy==2.2.6"]}
 CORES = str(len(os.sched_getaffinity(0)))
@@ -90,7 +90,7 @@ def main() -> None:
                 samples = folder / f"{benchmark}-{protocol}.jsonl"
                 rows_in = records.read_jsonl(getattr(options, benchmark), ("task_id",))
                 records.write_jsonl(samples, [row for row in rows_in if row["task_id"] in known])
-                version = evalplus.VERSIONS[benchmarks.protocol(protocol)]
+                version = judges.VERSIONS[benchmarks.protocol(protocol)]
                 found = {
                     "ours": ours(benchmark, protocol, samples, folder),
                     "evalplus": theirs(benchmark, version, dataset, samples, folder),

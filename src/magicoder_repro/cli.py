@@ -6,13 +6,18 @@ import errno
 import os
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from magicoder_repro import __version__, errors, processes
 from magicoder_repro.environment import ROOT
+from magicoder_repro.environment import ready as environment_ready
+
+if TYPE_CHECKING:
+    from magicoder_repro.score.judges import Judges
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -207,27 +212,40 @@ def score(
     magicoder score ds1000 samples.jsonl -o result.json
     magicoder score --compare a.json b.json
     """
-    from magicoder_repro.score import command
-
-    if compare is not None:
-        raise SystemExit(command.compare(*compare))
-    if benchmark is None or samples is None or out is None:
+    if compare is None and (benchmark is None or samples is None or out is None):
         raise errors.UsageError("score needs BENCHMARK, SAMPLES and -o OUT.json (or --compare A.json B.json)")
-    command.score(
-        benchmark,
-        samples,
-        out,
-        protocol,
-        data,
-        sanitized,
-        workers,
-        call_seconds,
-        backend,
-        skip_unknown,
-        language,
-        executor,
-        executor_options or (),
-    )
+    with _judges(benchmark if compare is None else None, protocol, workers) as judges:
+        from magicoder_repro.score import command  # takes as long to import as the judges take to start
+
+        if compare is not None:
+            raise SystemExit(command.compare(*compare))
+        assert benchmark and samples and out
+        command.score(
+            benchmark,
+            samples,
+            out,
+            protocol,
+            data,
+            sanitized,
+            workers,
+            call_seconds,
+            backend,
+            skip_unknown,
+            language,
+            executor,
+            executor_options or (),
+            judges,
+        )
+
+
+def _judges(benchmark: str | None, protocol: str, workers: int | None) -> AbstractContextManager[Judges | None]:
+    """The processes that judge this benchmark's samples, started; None for another benchmark, or where they cannot be."""
+    from magicoder_repro.score import judges
+
+    known = protocol in judges.VERSIONS and environment_ready(judges.environment_of(protocol))
+    if known and benchmark in ("humaneval", "mbpp"):
+        return judges.Judges(protocol, workers or len(os.sched_getaffinity(0)), early=True)
+    return nullcontext()
 
 
 @app.command()

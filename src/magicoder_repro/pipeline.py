@@ -25,7 +25,7 @@ from magicoder_repro.generate import complete
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say
 from magicoder_repro.report import compare
-from magicoder_repro.score import ds1000, evalplus
+from magicoder_repro.score import ds1000, judges
 from magicoder_repro.score.multipl_e import toolchains
 
 Config = Callable[[Profile], dict[str, Any]]
@@ -115,7 +115,7 @@ def _score(profile: Profile) -> dict[str, Any]:
     """The scoring and what judges: evalplus' environment, for MultiPL-E this machine's toolchains, for DS-1000 its
     environment: another one is another result."""
     found = _section("scoring")(profile)
-    judge = evalplus.name("paper")
+    judge = judges.environment_of("paper")
     found[judge] = environment.lock_sha256(judge)
     if profile.generation.multipl_e or profile.generation.minibench_multipl_e:
         found["toolchains"] = toolchains.versions()

@@ -16,7 +16,7 @@ from magicoder_repro import benchmarks, minibench
 from magicoder_repro.benchmarks import Dataset, Protocol
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
-from magicoder_repro.score import evalplus, independent, pass_at_k, sandbox
+from magicoder_repro.score import evalplus, independent, judges, pass_at_k, sandbox
 
 CONFIG = Scoring(workers=2)
 REFERENCE = Path(__file__).with_name("evalplus_verdicts.json")
@@ -363,9 +363,9 @@ def test_pieces_of_a_slow_task_give_the_verdicts_of_the_whole(monkeypatch: pytes
     expected = json.loads(known.read_text())
     known.unlink()
     monkeypatch.setattr(evalplus, "_SLOW", {"humaneval": tuple(bodies)})
-    asked: list[evalplus._Request] = []
-    exchange = evalplus._exchange
-    monkeypatch.setattr(evalplus, "_exchange", lambda *words: asked.append(words[1]) or exchange(*words))  # type: ignore[func-returns-value]
+    asked: list[judges.Request] = []
+    ask = judges.Judges.ask
+    monkeypatch.setattr(judges.Judges, "ask", lambda self, request: asked.append(request) or ask(self, request))  # type: ignore[func-returns-value]
     pieces = _score(dataset, samples)
     assert sum(request.piece == (1, 2) for request in asked) == len(bodies)
     for result in (whole, pieces):

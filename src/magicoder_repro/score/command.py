@@ -16,6 +16,7 @@ from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
 from magicoder_repro.score import ds1000, evalplus, sandbox
+from magicoder_repro.score.judges import Judges
 from magicoder_repro.score.multipl_e import driver as multipl_e
 
 _BENCHMARKS = ("humaneval", "mbpp", "multipl-e", "ds1000")
@@ -35,8 +36,9 @@ def score(
     language: str | None,
     executor: str,
     executor_options: Sequence[str],
+    judges: Judges | None = None,
 ) -> None:
-    """Judges the samples and writes DESIGN's OUT.json."""
+    """Judges the samples and writes DESIGN's OUT.json. `judges`: those that were started early."""
     if benchmark.removeprefix(benchmarks.MINIBENCH) not in _BENCHMARKS:
         raise UsageError(f"score: no scorer for {benchmark!r}: one of {', '.join(_BENCHMARKS)}")
     chosen = benchmarks.protocol(protocol)
@@ -83,7 +85,7 @@ def score(
     )
     _warn(backend)
     try:
-        result = evalplus.score(benchmark, dataset, rows, config, chosen, "score", sanitized)
+        result = evalplus.score(benchmark, dataset, rows, config, chosen, "score", sanitized, judges)
     except UsageError as error:
         raise UsageError(f"{samples}: {error}") from None
     records.write_json(out, result)

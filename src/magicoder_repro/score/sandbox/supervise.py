@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -18,7 +19,9 @@ from typing import Protocol
 from magicoder_repro.score.sandbox import view
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Status
 
-_POLL_SECONDS = 0.02  # a core fills about 50 MB in this time
+_POLL_SECONDS, _POLL_MOST_SECONDS = 0.02, 0.1  # how often usage is looked at: at first, and of a long run
+_FILLED_MB = 2500.0 * (os.cpu_count() or 1)  # in a second, about
+_PAUSE_MS = 2  # after a little output: what comes meanwhile is read in one go
 _GRACE_SECONDS = 5.0  # for the kernel to take a killed tree apart
 _CHUNK = 1 << 16
 _REPORT_BYTES = 1 << 16
@@ -210,14 +213,14 @@ class _Stream:
     limit: int
     content: bytearray = field(default_factory=bytearray)
 
-    def pull(self) -> bool:
-        """Reads what is there; False at the end. One byte more than the limit is kept as the mark of a flood."""
+    def pull(self) -> int:
+        """Reads what is there; 0 at the end. One byte more than the limit is kept as the mark of a flood."""
         try:
             chunk = os.read(self.descriptor, min(_CHUNK, self.limit + 1 - len(self.content)))
         except BlockingIOError:
-            return True
+            return 1
         self.content += chunk
-        return bool(chunk)
+        return len(chunk)
 
     @property
     def flooded(self) -> bool:
@@ -265,6 +268,8 @@ def _follow(
         os.set_blocking(stream.descriptor, False)
     peak = _Usage()
     reason: Status | None = None
+    ending = select.poll()
+    ending.register(over, select.POLLIN)
     with selectors.DefaultSelector() as selector:
         selector.register(over, selectors.EVENT_READ)
         for stream in (*streams, *([report] if report else [])):
@@ -277,19 +282,25 @@ def _follow(
                 reason = "timeout"
                 break
             if now >= next_poll:
-                next_poll = now + _POLL_SECONDS
                 tree.attach(job.init(process.pid, bytes(report.content) if report else b""))
-                reason = _exceeded(tree.usage(limits.memory_mb), limits, peak)
+                usage = tree.usage(limits.memory_mb)
+                reason = _exceeded(usage, limits, peak)
+                next_poll = now + _until_next(usage, limits, now - begun)
+            little = False
             for key, _ in selector.select(max(0.0, min(next_poll, begun + limits.wall_seconds) - now)):
                 if key.data is None:
                     ended = True
-                elif not key.data.pull():
+                elif not (taken := key.data.pull()):
                     selector.unregister(key.fd)
                 elif key.data.flooded:
                     selector.unregister(key.fd)
                     reason = "output" if key.data is not report else reason
                 elif key.data is streams[0] and reason is None and enough(key.data.content):
                     reason = "stopped"
+                else:
+                    little = taken < _CHUNK
+            if little and reason is None:
+                ending.poll(_PAUSE_MS)
     wall = time.monotonic() - begun
     if report:
         report.pull()
@@ -322,6 +333,14 @@ def _verdict(
     if code == 0:
         return "ok", 0
     return ("signal" if 128 < code <= 128 + signal.NSIG else "error"), code
+
+
+def _until_next(usage: _Usage | None, limits: Limits, ran: float) -> float:
+    """Seconds until usage is to be looked at again: longer for a long run, but not so long that the memory left could be filled."""
+    if usage is None:
+        return _POLL_SECONDS
+    filled = (limits.memory_mb - usage.memory_mb) / _FILLED_MB / 2
+    return max(_POLL_SECONDS, min(_POLL_MOST_SECONDS, ran / 20, filled))
 
 
 def _exceeded(usage: _Usage | None, limits: Limits, peak: _Usage) -> Status | None:

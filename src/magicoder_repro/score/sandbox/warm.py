@@ -121,7 +121,7 @@ class Interpreter:
                 start=start,
                 report=report,
                 started=lambda text: text.startswith(b"up"),
-                init=lambda pid, text: supervise.first_child(pid) if text.startswith(b"up") else None,
+                init=lambda pid, text: pid if text.startswith(b"up") else None,
             )
             outcome = supervise.watch(job, limits, enough)
         finally:

@@ -18,13 +18,12 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import guest  # type: ignore[import-not-found]
 import inside  # type: ignore[import-not-found]
 
 sys.path.remove(str(Path(__file__).parent))  # where these two are; Python before 3.11 has no -P
-_NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x20000000  # mounts, IPC, processes
+_NEW_PROCESSES, _NEW_MOUNTS, _NEW_IPC = 0x20000000, 0x00020000, 0x08000000
 _PRIVATE_REC = (1 << 18) | 16384
 _DEATH_SIGNAL = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,56 +32,38 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def serve(channel: socket.socket) -> None:
     """One program at a time: descriptors come in, of its configuration, report and output; (code, CPU seconds) goes out."""
     channel.send(b"ready")
+    ours = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 64, 4)
         if not message:
             return
-        child = os.fork()
-        if child == 0:
+        inside.check(_libc.unshare(_NEW_PROCESSES), "unshare")
+        init = os.fork()
+        if init == 0:
             try:
                 channel.close()
-                _contain(*descriptors)
+                os.close(ours)
+                _init(*descriptors)
             finally:
                 os._exit(125)
+        inside.check(_libc.setns(ours, _NEW_PROCESSES), "setns")  # the next one is to be the first of a namespace too
         for descriptor in descriptors:
             os.close(descriptor)
         channel.recv(16)  # until then the dead child stays, and its number with it
-        _, status, used = os.wait4(child, 0)
-        code = os.waitstatus_to_exitcode(status)
-        with contextlib.suppress(
-            ChildProcessError
-        ):  # a namespace whose keeper was killed: nothing is left when we answer
-            while True:
-                os.wait()
-        channel.send(marshal.dumps((code, used.ru_utime + used.ru_stime)))
+        _, status, used = os.wait4(init, 0)
+        channel.send(marshal.dumps((os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)))
 
 
-def _contain(config_descriptor: int, report: int, stdout: int, stderr: int) -> None:
-    """In the child: fresh namespaces, in which the grandchild is pid 1."""
+def _init(config_descriptor: int, report: int, stdout: int, stderr: int) -> None:
+    """In the child, pid 1: fresh mounts and IPC, the private folder and /proc, then the program, then its end."""
     with os.fdopen(config_descriptor, "rb") as file:
         config = marshal.load(file)
     os.setsid()
     for descriptor, target in ((stdout, 1), (stderr, 2)):
         os.dup2(descriptor, target)
         os.close(descriptor)
-    inside.check(_libc.unshare(_NEW_NAMESPACES), "unshare")
-    init = os.fork()
-    if init == 0:
-        try:
-            _init(config, report)
-        finally:
-            os._exit(125)
-    os.close(report)
-    os.close(1)
-    os.close(2)
-    _, status = os.waitpid(init, 0)
-    code = os.waitstatus_to_exitcode(status)
-    os._exit(128 - code if code < 0 else code)
-
-
-def _init(config: Mapping[str, Any], report: int) -> None:
-    """Pid 1: the private folder and /proc, then the program, then its end. It dies with the process that waits for it."""
     inside.check(_libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
+    inside.check(_libc.unshare(_NEW_MOUNTS | _NEW_IPC), "unshare")
     os.umask(0)
     inside.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE_REC), None), "mount /")
     kept = [(os.open(folder, os.O_PATH | os.O_CLOEXEC), folder) for folder in config["kept"]]
