@@ -36,14 +36,16 @@ def timed(command: list[str], **variables: str) -> float:
     return round(time.monotonic() - begun, 1)
 
 
-def ours(benchmark: str, protocol: str, samples: Path, folder: Path) -> dict[str, float]:
+def ours(benchmark: str, protocol: str, samples: Path, folder: Path) -> float:
+    """Seconds of one run of `magicoder score`: cold the first time in this folder, then warm."""
     command = [str(Path(sys.prefix, "bin", "magicoder")), "score", benchmark, str(samples), "--protocol", protocol]
-    command += ["-o", str(folder / "ours.json")]
-    cache = str(folder / f"cache-{benchmark}-{protocol}")
-    return {name: timed(command, MAGICODER_CACHE=cache) for name in ("cold", "warm")}
+    return timed(
+        [*command, "-o", str(folder / "ours.json")], MAGICODER_CACHE=str(folder / f"cache-{benchmark}-{protocol}")
+    )
 
 
-def theirs(benchmark: str, version: str, dataset: benchmarks.Dataset, samples: Path, folder: Path) -> dict[str, float]:
+def theirs(benchmark: str, version: str, dataset: benchmarks.Dataset, samples: Path, folder: Path) -> float:
+    """Seconds of one run of `evalplus.evaluate`: cold the first time in this folder, then warm."""
     prefix = folder / f"evalplus-{version}"
     if not prefix.exists():
         uv = str(Path(sys.prefix, "bin", "uv"))
@@ -51,26 +53,24 @@ def theirs(benchmark: str, version: str, dataset: benchmarks.Dataset, samples: P
         wanted = [*PACKAGES[version], "setuptools<81"]
         subprocess.run([uv, "pip", "install", "--quiet", "--python", str(prefix / "bin/python"), *wanted], check=True)
     home = folder / f"home-{benchmark}-{version}"
-    (home / ".cache" / "evalplus").mkdir(parents=True)  # it does not make this folder itself
+    (home / ".cache" / "evalplus").mkdir(parents=True, exist_ok=True)  # it does not make this folder itself
     data = folder / f"{benchmark}-{version}.jsonl"
     data.write_bytes(gzip.decompress(dataset.path.read_bytes()))
     override = "HUMANEVAL_OVERRIDE_PATH" if benchmark == "humaneval" else "MBPP_OVERRIDE_PATH"
-    found = {}
-    for name in ("cold", "warm"):
-        copy = folder / f"samples-{benchmark}-{version}-{name}.jsonl"
-        copy.write_bytes(samples.read_bytes())
-        command = [
-            str(prefix / "bin/evalplus.evaluate"),
-            "--dataset",
-            benchmark,
-            "--samples",
-            str(copy),
-            "--parallel",
-            CORES,
-        ]
-        variables = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), override: str(data)}
-        found[name] = timed(command, **variables)
-    return found
+    copy = folder / f"samples-{benchmark}-{version}.jsonl"
+    copy.write_bytes(samples.read_bytes())
+    copy.with_name(f"{copy.stem}_eval_results.json").unlink(missing_ok=True)  # it would read on there
+    command = [
+        str(prefix / "bin/evalplus.evaluate"),
+        "--dataset",
+        benchmark,
+        "--samples",
+        str(copy),
+        "--parallel",
+        CORES,
+    ]
+    variables = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), override: str(data)}
+    return timed(command, **variables)
 
 
 def main() -> None:
@@ -81,8 +81,8 @@ def main() -> None:
     parser.add_argument("--protocol", action="append", choices=["paper", "current"])
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         for protocol in options.protocol or ("current", "paper"):
             for benchmark in ("humaneval", "mbpp"):
                 dataset = benchmarks.load(benchmark, protocol)
@@ -91,10 +91,13 @@ def main() -> None:
                 rows_in = records.read_jsonl(getattr(options, benchmark), ("task_id",))
                 records.write_jsonl(samples, [row for row in rows_in if row["task_id"] in known])
                 version = judges.VERSIONS[benchmarks.protocol(protocol)]
-                found = {
-                    "ours": ours(benchmark, protocol, samples, folder),
-                    "evalplus": theirs(benchmark, version, dataset, samples, folder),
-                }
+                found: dict[str, dict[str, float]] = {"ours": {}, "evalplus": {}}
+                for name in (
+                    "cold",
+                    "warm",
+                ):  # side by side: a machine's speed changes over the minutes that this takes
+                    found["ours"][name] = ours(benchmark, protocol, samples, folder)
+                    found["evalplus"][name] = theirs(benchmark, version, dataset, samples, folder)
                 ratios = {name: round(found["evalplus"][name] / found["ours"][name], 1) for name in ("cold", "warm")}
                 rows.append(
                     {"set": f"{dataset.name} {dataset.version}", "evalplus_version": version, **found, "ratio": ratios}

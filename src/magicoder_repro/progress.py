@@ -6,26 +6,30 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:  # a command that says a line or two does not wait for it
+    from rich.console import Console
+    from rich.progress import Progress
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
 _Item = TypeVar("_Item")
 _LINE_EVERY = 10.0  # seconds between lines when standard error is not a terminal
 
 
 def say(text: str) -> None:
     """Prints one line to standard error."""
-    console.print(text, markup=False)
+    if sys.stderr.isatty():
+        _console().print(text, markup=False)  # above a bar that is there
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+@cache
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Bar:
@@ -71,6 +75,15 @@ def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
     if not sys.stderr.isatty():
         yield Bar(label, total, unit, None)
         return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("  {task.description}"),
         BarColumn(),
@@ -79,7 +92,7 @@ def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=_console(), transient=True) as progress:
         yield Bar(label, total, unit, progress)
 
 

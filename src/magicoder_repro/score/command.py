@@ -15,9 +15,8 @@ from magicoder_repro import benchmarks, errors, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
-from magicoder_repro.score import ds1000, evalplus, sandbox
+from magicoder_repro.score import evalplus, sandbox
 from magicoder_repro.score.judges import Judges
-from magicoder_repro.score.multipl_e import driver as multipl_e
 
 _BENCHMARKS = ("humaneval", "mbpp", "multipl-e", "ds1000")
 
@@ -104,6 +103,8 @@ def _multipl_e(
     skip_unknown: bool,
     language: str | None,
 ) -> None:
+    from magicoder_repro.score.multipl_e import driver as multipl_e
+
     if language is not None:
         benchmarks.key(benchmark, language)
     work = _work(out)
@@ -143,6 +144,8 @@ def _ds1000(
     dataset: benchmarks.Dataset,
     skip_unknown: bool,
 ) -> None:
+    from magicoder_repro.score import ds1000
+
     work = _work(out)
     if skip_unknown:
         tasks = {ds1000.task_id(task) for task in dataset.tasks}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ _FRAMES = {
 # own (measured: 1.1), more where two threads share one. What needs more than that has failed; what lies between is run again alone.
 _PATIENCE, _PATIENCE_SHARED_CORE, _PATIENCE_ALONE = 1.2, 1.6, 1.0
 _SIBLINGS = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
-# Tasks whose canonical solution takes seconds: they go first, a piece of the calls to each core, so that no core waits at the end.
+# Tasks whose canonical solution takes seconds: they go first, in pieces, so that no core waits at the end.
 _SLOW = {
     "humaneval": ("HumanEval/139", "HumanEval/15", "HumanEval/130", "HumanEval/59", "HumanEval/36", "HumanEval/94"),
     "mbpp": ("Mbpp/599", "Mbpp/255", "Mbpp/392", "Mbpp/271", "Mbpp/603", "Mbpp/123", "Mbpp/592", "Mbpp/389"),
@@ -76,11 +77,21 @@ def score(
         "program_seconds": config.program_seconds,
         "memory_mb": config.memory_mb,
     }
+
+    def left(request: Request) -> Request:
+        """Without the programs of which an earlier piece has shown that they fail altogether."""
+        known = {program: verdicts.get((request.task_id, program)) for program in request.programs}
+        return replace(
+            request, programs=tuple(key for key, row in known.items() if not row or row["passed"] or row["near"])
+        )
+
     own: AbstractContextManager[Judges] = nullcontext(judges) if judges else Judges(protocol, config.workers)
     with own as ours, bar(label, total, "programs") as progress:
         ours.begin(settings)
-        for request, answer in ours.map(requests):
+        for request, answer in ours.map(requests, left):
             progress.advance(len(request.programs) if request.piece[0] == 0 else 0)
+            if answer is None:
+                continue
             truth.add(request.task_id, answer["ground_truth"], request.piece)
             for program, row in zip(request.programs, answer["verdicts"], strict=True):
                 key = request.task_id, program
@@ -112,15 +123,17 @@ def score(
 def _requests(
     distinct: dict[str, tuple[str, ...]], slow: Sequence[str], early: Sequence[str], workers: int
 ) -> list[Request]:
-    """Slow tasks first; of those, programs whose calls are independent in as many pieces as there are workers."""
+    """Slow tasks first; of those, programs whose calls are independent in as many pieces as there are workers: the first of each
+    task before the others, which a program that has failed by then does not need."""
     patience = _patience()
-    first: list[Request] = []
+    pieces: list[Request] = []
     for task_id in slow:
         found = distinct.get(task_id, ())
         apart = tuple(program for program in found if workers > 1 and independent.calls(program))
         together = tuple(program for program in found if program not in apart)
-        first += [Request(task_id, apart, patience, (number, workers)) for number in range(workers) if apart]
-        first += [Request(task_id, together, patience)] if together else []
+        pieces += [Request(task_id, apart, patience, (number, workers), True) for number in range(workers) if apart]
+        pieces += [Request(task_id, together, patience, slow=True)] if together else []
+    first = sorted(pieces, key=lambda request: request.piece[0] > 0)
     order = [*(task_id for task_id in early if task_id in distinct), *(task for task in distinct if task not in early)]
     return first + [Request(task_id, distinct[task_id], patience) for task_id in order if task_id not in slow]
 

@@ -19,6 +19,7 @@ import marshal
 import os
 import random
 import resource
+import signal
 import sys
 import time
 import types
@@ -35,9 +36,9 @@ _LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the d
 _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
 _HARMLESS = 1 << 14  # bytes of plain values that are compared in this process
 _LOOKS = 4  # at values that differ, while the program runs: most of them are wrong
-_QUICK_SECONDS = 0.02  # of the canonical solution's call: nobody watches the program meanwhile
+_QUICK_SECONDS = 0.02  # of the canonical solution's calls: nobody watches the program meanwhile
 _SHORT = 16  # bytes: a value whose marshal form has fewer is its own digest
-_SOON_SECONDS = 0.1  # of ground truth: when more is to be computed, the calls known by then are tried first
+_SOON_SECONDS = 0.05  # of ground truth: when more is to be computed, the calls known by then are tried first
 _ATTEMPTS = 2  # of a run whose sandbox broke
 _LOADING = 10  # calls' worth of time to load a program
 _PARTS = ("base", "plus")
@@ -98,6 +99,10 @@ class Truth:
     def __len__(self) -> int:
         return len(self.seconds)
 
+    def add(self, digest: str, seconds: float) -> None:
+        self.digests.append(digest)
+        self.seconds.append(seconds)
+
 
 @dataclass
 class Part:
@@ -115,10 +120,11 @@ class Part:
 
 @dataclass
 class Task:
-    """A task and what is known of it."""
+    """A task and what is known of it. `slow`: its canonical solution may take seconds for a call."""
 
     record: dict[str, Any]
     parts: dict[str, Part]
+    slow: bool = False
 
     @property
     def entry_point(self) -> str:
@@ -190,12 +196,14 @@ class Judge:
             inputs = {part: deserialize(record["task_id"], rows) for part, rows in inputs.items()}
         return Task(record, {part: Part([list(row) for row in rows]) for part, rows in inputs.items()})
 
-    def answer(self, task_id: str, programs: Sequence[str], patience: float, piece: tuple[int, int]) -> dict[str, Any]:
+    def answer(
+        self, task_id: str, programs: Sequence[str], patience: float, piece: tuple[int, int], slow: bool
+    ) -> dict[str, Any]:
         """The verdicts of one task's programs on every n-th call from the k-th on, and the ground truth computed for them."""
         whole = self._task(json.loads(self._lines[task_id]))
         first, step = piece
         known = self._known.get(task_id, {})
-        task = Task(whole.record, {name: Part(part.inputs[first::step]) for name, part in whole.parts.items()})
+        task = Task(whole.record, {name: Part(part.inputs[first::step]) for name, part in whole.parts.items()}, slow)
         for name, part in task.parts.items():
             if name in known:
                 part.truth = _from_the_first(known[name], first, step)
@@ -226,7 +234,7 @@ class Judge:
         inputs known so far is the beginning of its whole run, so that what fails there has failed.
         """
         if patience > 1 and not task.parts[names[0]].truth:
-            _compute(task, names, _SOON_SECONDS)
+            _compute_soon(task, names)
         there = task.known(names)
         if patience > 1 and there:
             ran = self._once(task, there, program, patience)
@@ -399,16 +407,47 @@ class _Expected:
 
 def _compute(task: Task, names: Sequence[str], most: float = float("inf")) -> None:
     """Computes the ground truth of these parts that is not known yet, until `most` CPU seconds have passed."""
-    function = None
     end = time.process_time() + most
-    for part in (task.parts[name] for name in names):
-        while not part.known and time.process_time() < end:
-            function = function or task.canonical()
-            own = copy.deepcopy(part.inputs[len(part.truth)])
-            begun = time.process_time()
-            value = function(*own)
-            part.truth.seconds.append(round(time.process_time() - begun, 6))
-            part.truth.digests.append(_comparable(value))
+    for name, digest, seconds in _truths(task, names):
+        task.parts[name].truth.add(digest, seconds)
+        if time.process_time() > end:
+            break
+
+
+def _compute_soon(task: Task, names: Sequence[str]) -> None:
+    """As much of that as `_SOON_SECONDS` allow. Of a slow task in a child, which can be ended in the middle of a long call."""
+    if not task.slow:
+        _compute(task, names, _SOON_SECONDS)
+        return
+    told, tell = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, _SOON_SECONDS)  # its signal ends the process
+            for found in _truths(task, names):
+                os.write(tell, json.dumps(found).encode() + b"\n")
+        finally:
+            os._exit(0)
+    os.close(tell)
+    with os.fdopen(told) as lines:
+        for line in lines:
+            if line.endswith("\n"):
+                name, digest, seconds = json.loads(line)
+                task.parts[name].truth.add(digest, seconds)
+    os.waitpid(child, 0)
+
+
+def _truths(task: Task, names: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+    """Part, digest and CPU seconds of every call that is not known yet, in their order."""
+    missing = [(name, call) for name in names for call in task.parts[name].inputs[len(task.parts[name].truth) :]]
+    function = task.canonical() if missing else None
+    for name, call in missing:
+        assert function
+        own = copy.deepcopy(call)
+        begun = time.process_time()
+        value = function(*own)
+        seconds = time.process_time() - begun
+        yield name, _comparable(value), round(seconds, 6)
 
 
 def _from_the_first(known: dict[str, list[Any]], first: int, step: int) -> Truth:
@@ -484,7 +523,6 @@ class _Follower:
         self.hopeless_part = ""
         self._family, self._task, self._names = family, task, names
         self._digests = [digest for name in names for digest in task.parts[name].truth.digests]
-        self._seconds = [seconds for name in names for seconds in task.parts[name].truth.seconds]
         self._frames: list[tuple[bytes, bytes]] = []
         self._equal: list[bool] = []  # which values are the canonical solution's, byte for byte
         self._at, self._loaded, self._over = 0, False, False
@@ -511,30 +549,40 @@ class _Follower:
                 self._over = True
 
     def hopeless(self, output: bytes | bytearray) -> bool:
-        """Whether a value is wrong, so that evalplus would have stopped there. Looks at few, and only where that is quick."""
+        """Whether a value is wrong, so that evalplus would have stopped there. Looks a few times, and only where that is quick: at
+        the last value that differs, which is to look at all before it."""
         first = len(self._frames)
         self.read(output)
-        for number in range(first, len(self._frames)):
-            if not self._equal[number] and self._looks > 0:
-                self._looks -= 1
-                quick = self._seconds[number] < _QUICK_SECONDS or 0 < len(self._digests[number]) < 2 * _SHORT
-                if quick and self._wrong(number):
-                    return True
+        differ = [number for number in range(first, len(self._frames)) if not self._equal[number]]
+        if not differ or self._looks == 0:
+            return False
+        self._looks -= 1
+        return self._wrong(differ[-1] + 1)
+
+    def _wrong(self, count: int) -> bool:
+        """Whether the rules refuse one of the first values; of those, as many as are quick to look at."""
+        if "base_input" not in self._task.record:
+            return False
+        for name, frames, equal in self.parts():
+            there = min(count, len(frames), self._quick(name, frames, equal))
+            whole, frames, equal = there == len(frames), frames[:there], equal[:there]
+            if not all(equal) and _plain(frames, equal) and not _rules(self._family, self._task, name, frames, equal):
+                self.hopeless_part = name
+                return True
+            if not whole:
+                return False
+            count -= there
         return False
 
-    def _wrong(self, number: int) -> bool:
-        """Whether the rules refuse this value, after those before it."""
-        at = 0
-        for name, frames, equal in self.parts():
-            if number < at + len(frames):
-                frames, equal = frames[: number - at + 1], equal[: number - at + 1]
-                plain = "base_input" in self._task.record and _plain(frames, equal)
-                if plain and not _rules(self._family, self._task, name, frames, equal):
-                    self.hopeless_part = name
-                    return True
-                return False
-            at += len(frames)
-        return False
+    def _quick(self, name: str, frames: list[tuple[bytes, bytes]], equal: list[bool]) -> int:
+        """How many values of a part can be compared without computing the canonical solution's anew for long."""
+        truth, seconds = self._task.parts[name].truth, 0.0
+        for number, (kind, _) in enumerate(frames):
+            known = (equal[number] and kind == b"V") or 0 < len(truth.digests[number]) < 2 * _SHORT
+            seconds += 0.0 if known else truth.seconds[number]
+            if seconds > _QUICK_SECONDS:
+                return number
+        return len(frames)
 
     def parts(self) -> Iterator[tuple[str, list[tuple[bytes, bytes]], list[bool]]]:
         """Each part's name, its values so far, and which of them are equal."""

@@ -10,7 +10,7 @@ import os
 import queue
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from types import TracebackType
@@ -27,12 +27,14 @@ _ATTEMPTS = 2  # of a request whose process died
 
 @dataclass(frozen=True)
 class Request:
-    """Distinct programs of one task. `piece`: (k, n) means every n-th call from the k-th on."""
+    """Distinct programs of one task. `piece`: (k, n) means every n-th call from the k-th on. `slow`: its canonical solution may take
+    seconds for a call."""
 
     task_id: str
     programs: tuple[str, ...]
     patience: float
     piece: tuple[int, int] = (0, 1)
+    slow: bool = False
 
 
 class Judges:
@@ -59,6 +61,8 @@ class Judges:
     ) -> None:
         self._closed = True
         for process in self._all:
+            process.stop()
+        for process in self._all:
             process.end()
 
     def begin(self, settings: Mapping[str, Any]) -> None:
@@ -84,21 +88,24 @@ class Judges:
         finally:
             self._free.put(process)
 
-    def map(self, requests: Sequence[Request]) -> Iterator[tuple[Request, dict[str, Any]]]:
-        """Asks all processes at once; gives the answers as they come."""
+    def map(
+        self, requests: Sequence[Request], left: Callable[[Request], Request]
+    ) -> Iterator[tuple[Request, dict[str, Any] | None]]:
+        """Asks all processes at once; gives the answers as they come. `left`: what of a request is still to be asked, when its turn
+        comes; the answer is None where no program is."""
         waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        done: queue.SimpleQueue[tuple[Request, dict[str, Any] | BaseException]] = queue.SimpleQueue()
+        done: queue.SimpleQueue[tuple[Request, dict[str, Any] | BaseException | None]] = queue.SimpleQueue()
         for request in requests:
             waiting.put(request)
 
         def work() -> None:
             while True:
                 try:
-                    request = waiting.get_nowait()
+                    request = left(waiting.get_nowait())
                 except queue.Empty:
                     return
                 try:
-                    done.put((request, self.ask(request)))
+                    done.put((request, self.ask(request) if request.programs else None))
                 except BaseException as error:
                     done.put((request, error))
                     return
@@ -146,13 +153,17 @@ class _Process:
         answer: dict[str, Any] | None = json.loads(line) if line.endswith("\n") else None
         return answer
 
-    def end(self) -> None:
-        """An idle one ends with its standard input, and ends what it started; one that works or only starts is killed."""
-        assert self._popen.stdin and self._popen.stdout
+    def stop(self) -> None:
+        """An idle one ends with its standard input, and ends what it started."""
+        assert self._popen.stdin
         if not self._told:
             self._popen.kill()
         with suppress(BrokenPipeError):
             self._popen.stdin.close()
+
+    def end(self) -> None:
+        """Waits for it; one that works is killed."""
+        assert self._popen.stdout
         try:
             self._popen.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:

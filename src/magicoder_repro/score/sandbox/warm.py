@@ -159,7 +159,11 @@ class _Guest:
                 for descriptor in (told, out_end, err_end):
                     stack.callback(os.close, descriptor)
                 socket.send_fds(channel, [b"run"], [view.memory_file(stack, config), told, out_end, err_end])
-            self.pid = _only_child(zygote_pid)
+            channel.recv(16)  # it has forked
+            child = supervise.first_child(zygote_pid)
+            if child is None:
+                raise OSError("the warm interpreter is gone")
+            self.pid = child
         except OSError:
             self.close()
             raise
@@ -181,14 +185,6 @@ class _Guest:
     def close(self) -> None:
         for descriptor in self.streams:
             os.close(descriptor)
-
-
-def _only_child(pid: int) -> int:
-    """The child of a process that forks at once."""
-    while (child := supervise.first_child(pid)) is None:
-        if not Path(f"/proc/{pid}").exists():
-            raise OSError("the warm interpreter is gone")
-    return child
 
 
 def _chain(pid: int) -> list[int]:

@@ -30,7 +30,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def serve(channel: socket.socket) -> None:
-    """One program at a time: descriptors come in, of its configuration, report and output; (code, CPU seconds) goes out."""
+    """One program at a time: descriptors come in, of its configuration, report and output; word that it runs goes out, then, when
+    asked for, (code, CPU seconds)."""
     channel.send(b"ready")
     ours = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
@@ -49,6 +50,7 @@ def serve(channel: socket.socket) -> None:
         inside.check(_libc.setns(ours, _NEW_PROCESSES), "setns")  # the next one is to be the first of a namespace too
         for descriptor in descriptors:
             os.close(descriptor)
+        channel.send(b"forked")
         channel.recv(16)  # until then the dead child stays, and its number with it
         _, status, used = os.wait4(init, 0)
         channel.send(marshal.dumps((os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)))
