@@ -380,6 +380,75 @@ def test_pieces_of_a_slow_task_give_the_verdicts_of_the_whole(monkeypatch: pytes
     }
 
 
+def _written(tmp_path: Path, canonical: str, base: list[list[Any]], plus: list[list[Any]], count: int = 1) -> Dataset:
+    """A set of equal tasks, T/0 and so on, whose function is f(x)."""
+    same = {
+        "prompt": "def f(x):\n", "entry_point": "f", "contract": "",
+        "canonical_solution": canonical, "base_input": base, "plus_input": plus, "atol": 0,
+    }  # fmt: skip
+    tasks = [{"task_id": f"T/{number}", **same} for number in range(count)]
+    path = tmp_path / "tasks.jsonl"
+    path.write_text("".join(json.dumps(task) + "\n" for task in tasks))
+    return Dataset("equal", "1", tmp_path.name, tasks, path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ground_truth_is_computed_as_far_as_a_program_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """One call takes 0.4 seconds, in C where no signal handler runs; a program that is wrong before it needs it not."""
+    monkeypatch.setattr(evalplus, "_SLOW", {"humaneval": ("T/0",)})
+    canonical = "    return sum(range(x * 10_000_000)) if x > 1 else x\n"
+    dataset = _written(tmp_path, canonical, [[0], [1]], [[1], [1], [2], [3]])
+    wrong = {"task_id": "T/0", "completion": "    return -1\n"}
+    right = {"task_id": "T/0", "completion": "    n = x * 10_000_000\n    return n * (n - 1) // 2 if x > 1 else x\n"}
+    late = {"task_id": "T/0", "completion": "    n = x * 10_000_000\n    return n * (n - 1) // 2 if x == 2 else x\n"}
+    config = Scoring(workers=workers)
+    known = evalplus._Truth(dataset, "paper").path
+
+    def computed() -> int:
+        truth = json.loads(known.read_text())["T/0"]
+        return sum(value is not None for part in truth.values() for value in part["digests"])
+
+    verdicts = [_score(dataset, [wrong], config)["tasks"][0]["samples"][0]["passed"]]
+    assert 0 < computed() <= 4
+    before = known.read_text()
+    verdicts.append(_score(dataset, [wrong], config)["tasks"][0]["samples"][0]["passed"])
+    assert known.read_text() == before and verdicts == [False, False]
+    both = _score(dataset, [right, late], config)["tasks"][0]["samples"]
+    assert [(sample["passed"], sample["passed_plus"]) for sample in both] == [(True, True), (True, False)]
+    assert computed() == 6
+
+
+def test_a_piece_is_not_asked_for_when_another_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one worker the second pieces come after all first ones."""
+    monkeypatch.setattr(evalplus, "_SLOW", {"humaneval": ("T/0", "T/1")})
+    requests = evalplus._requests
+    monkeypatch.setattr(evalplus, "_requests", lambda *words: requests(*words[:3], 2))
+    asked: list[judges.Request] = []
+    ask = judges.Judges.ask
+    monkeypatch.setattr(judges.Judges, "ask", lambda self, request: asked.append(request) or ask(self, request))  # type: ignore[func-returns-value]
+    dataset = _written(tmp_path, "    return x\n", [[1], [2]], [[3], [4]], 2)
+    bodies = ("    return 0\n", "    return x if x < 3 else 0\n", "    return x\n")
+    samples = [{"task_id": "T/0", "completion": body} for body in bodies]
+    samples.append({"task_id": "T/1", "completion": "    import time\n    time.sleep(0.1)\n    return 0\n"})
+    result = _score(dataset, samples, Scoring(workers=1))
+    assert [(request.task_id, len(request.programs)) for request in asked[:3]] == [("T/0", 3), ("T/1", 1), ("T/0", 2)]
+    found = [(sample["passed"], sample["passed_plus"]) for sample in result["tasks"][0]["samples"]]
+    assert found == [(False, False), (True, False), (True, True)]
+
+
+def test_values_that_are_right_in_another_type_do_not_hide_a_wrong_one(tmp_path: Path) -> None:
+    """Each float differs from the int that is expected, byte by byte; the wrong one after them ends the program."""
+    dataset = _written(tmp_path, "    return x\n", [[number] for number in range(40)], [[-1]])
+    body = "    while x < 0:\n        pass\n    return float(x) if x != {} else 0.5\n"
+    samples = [{"task_id": "T/0", "completion": body.format(number)} for number in (39, 99)]
+    wrong, right_so_far = _score(dataset, samples)["tasks"][0]["samples"]
+    assert (wrong["status"], wrong["passed"]) == ("wrong", False)
+    assert (right_so_far["status"], right_so_far["passed"], right_so_far["passed_plus"]) == ("timeout", True, False)
+    assert wrong["seconds"] < right_so_far["seconds"] / 2
+
+
 @pytest.mark.parametrize(
     ("program", "apart"),
     [
