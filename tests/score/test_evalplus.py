@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from magicoder_repro import benchmarks, minibench
@@ -549,6 +553,29 @@ def test_the_command_judges_and_compares(tmp_path: Path) -> None:
     ):
         done = run(*arguments)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("after", [0.1, 4.0])
+def test_ctrl_c_is_one_line_and_ends_what_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float) -> None:
+    """Seconds after the judges were started: before the first program, and in the middle of them."""
+    monkeypatch.setenv("MAGICODER_DATA", str(tmp_path))
+    rows = [{"task_id": f"HumanEval/{number}", "completion": "    while True: pass\n"} for number in range(164)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "magicoder_repro.cli", "score", "humaneval", str(tmp_path / "samples.jsonl")]
+    command += ["-o", str(tmp_path / "out.json")]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    while not psutil.Process(process.pid).children():
+        time.sleep(0.01)
+    time.sleep(after)
+    started = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal's Ctrl-C
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130 and started
+    assert [line for line in told.splitlines() if not line.startswith("score: 164 samples")] == [
+        "stopped: the same command goes on where it was"
+    ]
+    assert psutil.wait_procs(started, timeout=10)[1] == []
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_minibench_is_not_a_copy(data: Path) -> None:

@@ -61,7 +61,7 @@ class Judges:
     ) -> None:
         self._closed = True
         for process in self._all:
-            process.stop()
+            process.stop(at_once=error is not None)
         for process in self._all:
             process.end()
 
@@ -135,6 +135,7 @@ class _Process:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **own},
+            start_new_session=True,  # Ctrl-C is for the command, which ends them
         )
         self._told = False
 
@@ -153,16 +154,16 @@ class _Process:
         answer: dict[str, Any] | None = json.loads(line) if line.endswith("\n") else None
         return answer
 
-    def stop(self) -> None:
-        """An idle one ends with its standard input, and ends what it started."""
+    def stop(self, at_once: bool) -> None:
+        """An idle one ends with its standard input, and what it started with it."""
         assert self._popen.stdin
-        if not self._told:
+        if at_once or not self._told:
             self._popen.kill()
         with suppress(BrokenPipeError):
             self._popen.stdin.close()
 
     def end(self) -> None:
-        """Waits for it; one that works is killed."""
+        """Waits for it; one that still works after `_END_SECONDS` is killed."""
         assert self._popen.stdout
         try:
             self._popen.wait(_END_SECONDS)
