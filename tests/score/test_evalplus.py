@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,15 @@ from typing import Any
 import psutil
 import pytest
 
-from magicoder_repro import benchmarks, minibench
+from magicoder_repro import benchmarks, environment, minibench
 from magicoder_repro.benchmarks import Dataset, Protocol
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
-from magicoder_repro.score import evalplus, independent, judges, pass_at_k, sandbox
+from magicoder_repro.score import evalplus, judges, pass_at_k, sandbox
+from magicoder_repro.score.evalplus_judge import independent, truth
 
 CONFIG = Scoring(workers=2)
+CASES = Path(__file__).with_name("evalplus_cases.jsonl")
 REFERENCE = Path(__file__).with_name("evalplus_verdicts.json")
 PUBLISHED = "qwen2.5-coder-1.5b-base"
 PROTOCOLS: tuple[Protocol, ...] = ("paper", "current")
@@ -100,6 +103,45 @@ def test_published_generations_get_the_verdicts_that_evalplus_gives(
         assert {name for name in stable if not ours[name]["passed_plus"]} == set(reference["plus_failed"]) & stable
     if benchmark == "humaneval":
         assert {name: round(value, 1) for name, value in result["metrics"].items()} == {"pass@1": 43.9, "pass@1+": 36.6}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_programs_get_the_verdict_that_evalplus_gives(data: Path, protocol: Protocol) -> None:
+    """`evalplus_cases.jsonl`: small programs, what they can notice of the judge and what they return, with evalplus' own verdict."""
+    rows = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+    differing = []
+    for benchmark in ("humaneval", "mbpp"):
+        cases = [row for row in rows if (row["benchmark"], row["protocol"]) == (benchmark, protocol)]
+        if not cases:
+            continue
+        dataset = benchmarks.load(benchmark, protocol, data=data)
+        ids = {row["task_id"] for row in cases}
+        few = replace(dataset, tasks=[task for task in dataset.tasks if task["task_id"] in ids])
+        samples = [{name: row[name] for name in ("task_id", "solution", "completion") if name in row} for row in cases]
+        result = _score(few, samples, protocol=protocol, benchmark=benchmark)
+        verdicts = {task["task_id"]: iter(task["samples"]) for task in result["tasks"]}
+        for row in cases:
+            found = next(verdicts[row["task_id"]])
+            if (found["passed"], found["passed"] and found["passed_plus"]) != (row["passed"], row["passed_plus"]):
+                differing.append((benchmark, row["name"], found["status"]))
+    assert differing == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
+def test_every_canonical_solution_passes(data: Path, benchmark: str, protocol: Protocol) -> None:
+    dataset = benchmarks.load(benchmark, protocol, data=data)
+    right = [
+        {"task_id": task["task_id"], "solution": task["prompt"] + task["canonical_solution"]} for task in dataset.tasks
+    ]
+    rows = {
+        task["task_id"]: task["samples"][0]
+        for task in _score(dataset, right, protocol=protocol, benchmark=benchmark)["tasks"]
+    }
+    failed = [name for name, row in rows.items() if not (row["passed"] and row["passed_plus"])]
+    assert failed == (
+        ["HumanEval/32"] if benchmark == "humaneval" else []
+    )  # evalplus calls its oracle in a way that always fails
 
 
 def test_plus_inputs_catch_what_the_base_inputs_miss() -> None:
@@ -283,9 +325,13 @@ HONEST = {
 }
 
 
+REFUSED_BY_0_2_0 = ("a float that is close", "a long list of close floats")
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_values_of_every_kind_are_compared_as_evalplus_compares_them(tmp_path: Path, protocol: Protocol) -> None:
-    """The canonical solution returns the expected value, the sample the other one."""
+    """The canonical solution returns the expected value, the sample the other one. Under its own guard evalplus 0.2.0 cannot import
+    what compares floats that are only close, with the numpy of its time, and refuses them."""
     tasks, samples = [], []
     for number, (code, expected, _) in enumerate(HONEST.values()):
         tasks.append({
@@ -298,7 +344,8 @@ def test_values_of_every_kind_are_compared_as_evalplus_compares_them(tmp_path: P
     dataset = Dataset("kinds", "1", f"{protocol}{tmp_path.name}", tasks, path)
     result = _score(dataset, samples, protocol=protocol)
     found = {name: task["samples"][0]["passed_plus"] for name, task in zip(HONEST, result["tasks"], strict=True)}
-    expected_verdicts = {name: verdict for name, (_, _, verdict) in HONEST.items()}
+    refused = REFUSED_BY_0_2_0 if protocol == "paper" else ()
+    expected_verdicts = {name: verdict and name not in refused for name, (_, _, verdict) in HONEST.items()}
     assert found == expected_verdicts
 
 
@@ -349,6 +396,90 @@ def test_a_program_near_its_limit_is_run_again_alone_and_one_far_over_it_is_not(
     assert not far["passed"] and "ran_again_alone" not in far and far["seconds"] < 3
 
 
+OVER_THE_LIMIT = {
+    "sleeps": "import time\ndef subtract(a, b):\n    time.sleep(1.2)\n    return a - b",
+    "ignores the timer's signal": "import signal, time\ndef subtract(a, b):\n    signal.signal(signal.SIGPROF, signal.SIG_IGN)\n"
+    "    end = time.time() + 1.2\n    while time.time() < end: pass\n    return a - b",
+    "stops the timer": "import signal, time\ndef subtract(a, b):\n    signal.setitimer(signal.ITIMER_PROF, 0)\n"
+    "    end = time.process_time() + 1.2\n    while time.process_time() < end: pass\n    return a - b",
+    "catches the exception": "import time\ndef subtract(a, b):\n    end = time.process_time() + 1.2\n"
+    "    while time.process_time() < end:\n        try:\n            while time.process_time() < end: pass\n"
+    "        except Exception: pass\n    return a - b",
+    "works in a child": "import posix, time\ndef subtract(a, b):\n    child = posix.fork()\n    if child == 0:\n"
+    "        end = time.process_time() + 1.2\n        while time.process_time() < end: pass\n        posix._exit(0)\n"
+    "    posix.waitpid(child, 0)\n    return a - b",
+    "turns the clock": "import time\nnow = time.process_time\ntime.process_time = lambda: 0\nimport signal\ndef subtract(a, b):\n"
+    "    signal.setitimer(signal.ITIMER_PROF, 0)\n    end = now() + 1.2\n    while now() < end: pass\n    return a - b",
+}
+
+
+def test_the_judge_keeps_the_time_whatever_a_program_does() -> None:
+    dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
+    task_id = dataset.tasks[0]["task_id"]
+    samples = [{"task_id": task_id, "solution": code} for code in OVER_THE_LIMIT.values()]
+    samples.append({"task_id": task_id, "solution": OVER_THE_LIMIT["sleeps"].replace("1.2", "0.05")})
+    *late, quick = _score(dataset, samples, Scoring(workers=2, call_seconds=0.4))["tasks"][0]["samples"]
+    found = {name: row["status"] for name, row in zip(OVER_THE_LIMIT, late, strict=True)}
+    assert found == dict.fromkeys(OVER_THE_LIMIT, "timeout")
+    assert not any(row["passed"] for row in late) and max(row["seconds"] for row in late) < 3
+    assert quick["passed"] and quick["passed_plus"]
+
+
+@pytest.mark.parametrize(("protocol", "passed"), [("paper", True), ("current", False)])
+def test_all_calls_together_have_a_limit_of_their_own_in_the_newer_version_only(
+    tmp_path: Path, protocol: Protocol, passed: bool
+) -> None:
+    """Twelve calls of 0.3 seconds each; 1 second, and the 2 that evalplus adds, for all."""
+    dataset = _written(tmp_path, "    return x\n", [[number] for number in range(12)], [[1]])
+    code = "import time\ndef f(x):\n    end = time.process_time() + 0.3\n    while time.process_time() < end: pass\n    return x\n"
+    config = Scoring(workers=1, call_seconds=0.6, program_seconds=1.0)
+    (row,) = _score(dataset, [{"task_id": "T/0", "solution": code}], config, protocol)["tasks"][0]["samples"]
+    assert (row["passed"], row["status"]) == (passed, "passed" if passed else "timeout")
+
+
+def test_a_damaged_ground_truth_is_computed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = _written(tmp_path, "    return x\n", [[1], [2]], [[3], [4]])
+    right = [{"task_id": "T/0", "completion": "    return x\n"}]
+    _score(dataset, right)
+    known = evalplus._GroundTruth(dataset, "paper").path
+    whole = known.read_bytes()
+    reordered = whole.replace(b'"digests":["6901000000","6902000000"]', b'"digests":["6902000000","6901000000"]')
+    assert reordered != whole
+    for damaged in (whole[:-5], reordered, b"", b"[]", b"\xff" * 99):
+        known.write_bytes(damaged)
+        capsys.readouterr()
+        assert _score(dataset, right)["metrics"] == {"pass@1": 100.0, "pass@1+": 100.0}
+        told = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+        assert len(told) == 1 and str(known) in told[0]
+        assert truth.from_bytes(known.read_bytes())
+
+
+def test_no_result_is_lost_to_a_cache_that_cannot_be_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = _written(tmp_path, "    return x\n", [[1], [2]], [[3], [4]])
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    monkeypatch.setenv("MAGICODER_CACHE", str(file))
+    assert _score(dataset, [{"task_id": "T/0", "completion": "    return x\n"}])["metrics"]["pass@1+"] == 100.0
+    assert "is not kept for next time" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root judges as another user, who may be refused a file")
+def test_an_environment_that_programs_cannot_read_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "evalplus"
+    shutil.copytree(environment.ROOT / ".envs" / "evalplus-0.2.0", copy, symlinks=True)
+    monkeypatch.setattr(environment, "interpreter", lambda name: copy / "bin" / "python")
+    dataset = _written(tmp_path, "    return x\n", [[1]], [[2]])
+    right = [{"task_id": "T/0", "completion": "    return x\n"}]
+    assert _score(dataset, right)["metrics"]["pass@1+"] == 100.0
+    next(copy.glob("lib/*/site-packages/numpy/lib")).chmod(0o700)
+    with pytest.raises(UsageError, match="readable for everyone"):
+        _score(dataset, right)
+
+
 def test_pieces_of_a_slow_task_give_the_verdicts_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = benchmarks.load("minibench-humaneval")
     bodies = {task["task_id"]: task["canonical_solution"] for task in dataset.tasks}
@@ -363,8 +494,8 @@ def test_pieces_of_a_slow_task_give_the_verdicts_of_the_whole(monkeypatch: pytes
     subtract = _only(dataset, "subtract").tasks[0]["task_id"]
     samples.append({"task_id": subtract, "solution": f"calls = []\ndef subtract(a, b):\n{wrong_later}a - b\n"})
     whole = _score(dataset, samples)
-    known = evalplus._Truth(dataset, "paper").path
-    expected = json.loads(known.read_text())
+    known = evalplus._GroundTruth(dataset, "paper").path
+    expected = truth.read(str(known))
     known.unlink()
     monkeypatch.setattr(evalplus, "_SLOW", {"humaneval": tuple(bodies)})
     asked: list[judges.Request] = []
@@ -378,9 +509,9 @@ def test_pieces_of_a_slow_task_give_the_verdicts_of_the_whole(monkeypatch: pytes
                 del sample["seconds"]
     assert pieces == whole
     assert whole["tasks"][list(bodies).index(subtract)]["samples"][3]["passed_plus"] is False
-    found = json.loads(known.read_text())
-    assert {key: {part: truth["digests"] for part, truth in parts.items()} for key, parts in found.items()} == {
-        key: {part: truth["digests"] for part, truth in parts.items()} for key, parts in expected.items()
+    found = truth.read(str(known))
+    assert found and {key: {part: one["digests"] for part, one in parts.items()} for key, parts in found.items()} == {
+        key: {part: one["digests"] for part, one in parts.items()} for key, parts in expected.items()
     }
 
 
@@ -408,11 +539,11 @@ def test_ground_truth_is_computed_as_far_as_a_program_needs_it(
     right = {"task_id": "T/0", "completion": "    n = x * 10_000_000\n    return n * (n - 1) // 2 if x > 1 else x\n"}
     late = {"task_id": "T/0", "completion": "    n = x * 10_000_000\n    return n * (n - 1) // 2 if x == 2 else x\n"}
     config = Scoring(workers=workers)
-    known = evalplus._Truth(dataset, "paper").path
+    known = evalplus._GroundTruth(dataset, "paper").path
 
     def computed() -> int:
-        truth = json.loads(known.read_text())["T/0"]
-        return sum(value is not None for part in truth.values() for value in part["digests"])
+        parts = truth.read(str(known))["T/0"]
+        return sum(value is not None for part in parts.values() for value in part["digests"])
 
     verdicts = [_score(dataset, [wrong], config)["tasks"][0]["samples"][0]["passed"]]
     assert 0 < computed() <= 4
@@ -576,6 +707,21 @@ def test_ctrl_c_is_one_line_and_ends_what_judges(tmp_path: Path, monkeypatch: py
     ]
     assert psutil.wait_procs(started, timeout=10)[1] == []
     assert not (tmp_path / "out.json").exists()
+
+
+def test_nothing_works_on_when_the_command_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAGICODER_DATA", str(tmp_path))
+    rows = [{"task_id": f"HumanEval/{number}", "completion": "    while True: pass\n"} for number in range(164)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [sys.executable, "-m", "magicoder_repro.cli", "score", "humaneval", str(tmp_path / "samples.jsonl")]
+    command += ["-o", str(tmp_path / "out.json")]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    time.sleep(4.0)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) > 4
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(started, timeout=2.0)[1] == []
 
 
 def test_minibench_is_not_a_copy(data: Path) -> None:

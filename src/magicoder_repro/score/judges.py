@@ -1,4 +1,4 @@
-"""The processes that judge Python functions: `evalplus_worker.py`, one a core, in the environment of one evalplus version.
+"""The processes that judge Python functions: `evalplus_judge/worker.py`, one a core, in the environment of one evalplus version.
 
 This module imports little: a command starts them before it has read its own input, for they take as long to start.
 """
@@ -28,11 +28,11 @@ _ATTEMPTS = 2  # of a request whose process died
 @dataclass(frozen=True)
 class Request:
     """Distinct programs of one task. `piece`: (k, n) means every n-th call from the k-th on. `slow`: its canonical solution may take
-    seconds for a call."""
+    seconds for a call. `slack`: how many times its limits a program may take before it has failed."""
 
     task_id: str
     programs: tuple[str, ...]
-    patience: float
+    slack: float
     piece: tuple[int, int] = (0, 1)
     slow: bool = False
 
@@ -66,11 +66,11 @@ class Judges:
             process.end()
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Says what is judged: the fields of `evalplus_worker.Settings`."""
+        """Says what is judged: the fields of `evalplus_judge.worker.Settings`."""
         self._settings = json.dumps(settings)
 
     def ask(self, request: Request) -> dict[str, Any]:
-        """The answer to a request: see `evalplus_worker.Judge.answer`."""
+        """The answer to a request: see `evalplus_judge.worker.Judge.answer`."""
         assert self._settings is not None
         process = self._free.get()
         try:
@@ -79,6 +79,8 @@ class Judges:
                     raise UsageError("score: stopped")
                 process = process or self._start()
                 answer = process.exchange(self._settings, request)
+                if answer is not None and "error" in answer:
+                    raise UsageError(f"score: {answer['error']}")
                 if answer is not None:
                     return answer
                 process = None
@@ -130,7 +132,7 @@ class _Process:
         # this package is not installed there; one hash seed, so that what depends on the order of a set is the same each time
         own = {"PYTHONPATH": str(environment.ROOT / "src"), "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
         self._popen = subprocess.Popen(
-            [python, "-m", "magicoder_repro.score.evalplus_worker"],
+            [python, "-m", "magicoder_repro.score.evalplus_judge.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

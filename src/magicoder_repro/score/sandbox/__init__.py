@@ -2,6 +2,7 @@
 
 from magicoder_repro.score.sandbox import warm
 from magicoder_repro.score.sandbox.backends import choose, detect, run, works
-from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
+from magicoder_repro.score.sandbox.model import Limits, Outcome, Program, Status
+from magicoder_repro.score.sandbox.supervise import Spent, Watch
 
-__all__ = ["Limits", "Outcome", "Program", "choose", "detect", "run", "warm", "works"]
+__all__ = ["Limits", "Outcome", "Program", "Spent", "Status", "Watch", "choose", "detect", "run", "warm", "works"]

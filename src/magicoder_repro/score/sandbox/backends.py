@@ -10,8 +10,9 @@ from collections.abc import Callable
 from magicoder_repro.errors import UsageError
 from magicoder_repro.score.sandbox import bare, bubblewrap, container, userns
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
+from magicoder_repro.score.sandbox.supervise import Watch, unwatched
 
-_RUNS: dict[str, Callable[[Program], Outcome]] = {
+_RUNS: dict[str, Callable[..., Outcome]] = {
     "container": container.run,
     "bubblewrap": bubblewrap.run,
     "userns": userns.run,
@@ -22,12 +23,13 @@ _DETECTING = threading.Lock()
 _PROBE = Program(("/bin/sh", "-c", "exit 7"), limits=Limits(wall_seconds=10.0, memory_mb=512))
 
 
-def run(program: Program, backend: str | None = None) -> Outcome:
-    """Runs a hostile program. None: what `detect` finds; "none", without any isolation, only when named."""
+def run(program: Program, backend: str | None = None, seen: Watch = unwatched) -> Outcome:
+    """Runs a hostile program. None: what `detect` finds; "none", without any isolation, only when named. `seen`: as for
+    `supervise.watch`."""
     name = detect() if backend is None else backend
     if name not in _RUNS:
         raise UsageError(f"sandbox: unknown back end {name!r}: one of {', '.join(_RUNS)}")
-    return _RUNS[name](program)
+    return _RUNS[name](program, seen)
 
 
 def choose(name: str) -> str:

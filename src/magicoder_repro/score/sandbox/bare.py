@@ -10,7 +10,7 @@ from magicoder_repro.score.sandbox import supervise, view
 from magicoder_repro.score.sandbox.model import Outcome, Program
 
 
-def run(program: Program) -> Outcome:
+def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcome:
     """Runs the program as ourselves, in a temporary folder; processes that leave its process group stay alive."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
@@ -30,4 +30,4 @@ def run(program: Program) -> Outcome:
                 folder=folder,
             ),
         )
-        return supervise.watch(job, program.limits)
+        return supervise.watch(job, program.limits, seen)

@@ -16,7 +16,7 @@ from magicoder_repro.score.sandbox import seccomp, supervise, view
 from magicoder_repro.score.sandbox.model import Outcome, Program
 
 
-def run(program: Program) -> Outcome:
+def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcome:
     """Runs the program under bwrap."""
     with contextlib.ExitStack() as stack:
         report, told = os.pipe()
@@ -40,7 +40,7 @@ def run(program: Program) -> Outcome:
             started=lambda text: "exit-code" in _told(text),
             init=lambda _, text: _told(text).get("child-pid"),
         )
-        return supervise.watch(job, program.limits)
+        return supervise.watch(job, program.limits, seen)
 
 
 def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]) -> list[str]:

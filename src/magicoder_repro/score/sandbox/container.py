@@ -39,7 +39,7 @@ def engine() -> str | None:
     return None
 
 
-def run(program: Program) -> Outcome:
+def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcome:
     """Runs the program in a container of its own."""
     image, found = os.environ.get(IMAGE), engine() if os.environ.get(IMAGE) else None
     if not image or found is None:
@@ -59,7 +59,7 @@ def run(program: Program) -> Outcome:
             ),
             stop=functools.partial(_stop, found, name),
         )
-        return supervise.watch(job, program.limits)
+        return supervise.watch(job, program.limits, seen)
 
 
 def command(engine: str, image: str, name: str, program: Program) -> list[str]:

@@ -33,6 +33,24 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _MANY_THREADS = 16  # the sandbox's own processes, on top of the program's limit
 
 
+@dataclass(frozen=True)
+class Spent:
+    """What a program has used so far: CPU seconds of its whole tree (at the last look), and the wall seconds in which its first
+    process was not waiting for a processor, so that a busy machine decides nothing and a sleep counts."""
+
+    cpu_seconds: float
+    present_seconds: float
+
+
+Watch = Callable[[bytearray, Spent], Status | None]
+"""Sees the standard output as it grows, and what has been used; a status ends the job with it."""
+
+
+def unwatched(stdout: bytearray, spent: Spent) -> Status | None:
+    """Lets the job go on."""
+    return None
+
+
 class Process(Protocol):
     """What runs a job: the process whose end is the job's end. `code` is set by `reap`."""
 
@@ -121,6 +139,7 @@ class _Tree:
         self.handle: int | None = None
         self._proc: int | None = None
         self._box: int | None = None
+        self._waited = 0.0
 
     def attach(self, init: int | None) -> None:
         """Takes hold of pid 1 (once), then of the sandbox's /proc and private folder (once they are there)."""
@@ -182,6 +201,12 @@ class _Tree:
         os.close(descriptor)
         return bytes(content)
 
+    def waited(self) -> float:
+        """Seconds for which the program's first process has been waiting for a processor."""
+        words = self._read("2/schedstat").split() if self._proc is not None else []
+        self._waited = int(words[1]) / 1e9 if len(words) == 3 else self._waited
+        return self._waited
+
     def kill(self) -> None:
         """Kills pid 1; the kernel then kills everything else in the namespace."""
         if self.handle is not None:
@@ -227,11 +252,8 @@ class _Stream:
         return len(self.content) > self.limit
 
 
-def watch(job: Job, limits: Limits, enough: Callable[[bytearray], bool] = lambda stdout: False) -> Outcome:
-    """Runs the job within the limits; whatever it does, this returns soon after the wall limit.
-
-    `enough` sees the standard output as it grows; when it says so, the job is ended with the status `stopped`.
-    """
+def watch(job: Job, limits: Limits, seen: Watch = unwatched) -> Outcome:
+    """Runs the job within the limits; whatever it does, this returns soon after the wall limit."""
     _become_subreaper()
     begun = time.monotonic()
     try:
@@ -245,7 +267,7 @@ def watch(job: Job, limits: Limits, enough: Callable[[bytearray], bool] = lambda
         process.close()
         return Outcome("sandbox", None, b"", b"gone", time.monotonic() - begun, 0.0, 0.0, job.backend)
     try:
-        return _follow(job, limits, enough, process, over, tree, begun)
+        return _follow(job, limits, seen, process, over, tree, begun)
     finally:
         _finish(job, process, over, tree)
         os.close(over)
@@ -256,7 +278,7 @@ def watch(job: Job, limits: Limits, enough: Callable[[bytearray], bool] = lambda
 def _follow(
     job: Job,
     limits: Limits,
-    enough: Callable[[bytearray], bool],
+    seen: Watch,
     process: Process,
     over: int,
     tree: _Tree,
@@ -268,6 +290,10 @@ def _follow(
         os.set_blocking(stream.descriptor, False)
     peak = _Usage()
     reason: Status | None = None
+
+    def spent() -> Spent:
+        return Spent(peak.cpu_seconds, time.monotonic() - begun - tree.waited())
+
     ending = select.poll()
     ending.register(over, select.POLLIN)
     with selectors.DefaultSelector() as selector:
@@ -284,7 +310,7 @@ def _follow(
             if now >= next_poll:
                 tree.attach(job.init(process.pid, bytes(report.content) if report else b""))
                 usage = tree.usage(limits.memory_mb)
-                reason = _exceeded(usage, limits, peak)
+                reason = _exceeded(usage, limits, peak) or seen(streams[0].content, spent())
                 next_poll = now + _until_next(usage, limits, now - begun)
             little = False
             for key, _ in selector.select(max(0.0, min(next_poll, begun + limits.wall_seconds) - now)):
@@ -295,10 +321,10 @@ def _follow(
                 elif key.data.flooded:
                     selector.unregister(key.fd)
                     reason = "output" if key.data is not report else reason
-                elif key.data is streams[0] and reason is None and enough(key.data.content):
-                    reason = "stopped"
                 else:
                     little = taken < _CHUNK
+                    if key.data is streams[0] and reason is None:
+                        reason = seen(key.data.content, spent())
             if little and reason is None:
                 ending.poll(_PAUSE_MS)
     wall = time.monotonic() - begun

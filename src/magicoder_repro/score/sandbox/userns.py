@@ -19,7 +19,7 @@ from magicoder_repro.score.sandbox.model import Outcome, Program
 _INSIDE = Path(__file__).with_name("inside.py")
 
 
-def run(program: Program) -> Outcome:
+def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcome:
     """Runs the program in namespaces of our own making."""
     with contextlib.ExitStack() as stack:
         report, told = os.pipe()
@@ -38,7 +38,7 @@ def run(program: Program) -> Outcome:
             started=lambda text: text.startswith(b"exit "),
             init=supervise.first_child,
         )
-        return supervise.watch(job, program.limits)
+        return supervise.watch(job, program.limits, seen)
 
 
 def command(config: int, report: int) -> list[str]:

@@ -86,11 +86,11 @@ class Interpreter:
         self,
         files: Mapping[str, bytes],
         limits: Limits,
-        enough: Callable[[bytearray], bool] = lambda stdout: False,
+        seen: supervise.Watch = supervise.unwatched,
         probe: bool = False,
     ) -> Outcome:
         """Calls the guest's `main` in a fresh sandbox whose private folder holds `files`. `probe`: exits with 7 instead.
-        `enough`: as for `supervise.watch`.
+        `seen`: as for `supervise.watch`.
 
         When `broken` is set afterwards, close this interpreter and make another; the status `sandbox` says that the program did
         not run to its end because of it.
@@ -123,7 +123,7 @@ class Interpreter:
                 started=lambda text: text.startswith(b"up"),
                 init=lambda pid, text: pid if text.startswith(b"up") else None,
             )
-            outcome = supervise.watch(job, limits, enough)
+            outcome = supervise.watch(job, limits, seen)
         finally:
             os.close(report)
         self.broken = not guests or guests[0].broken or outcome.status == "sandbox"

@@ -1,0 +1,337 @@
+"""One worker of the HumanEval(+) and MBPP(+) judge: `python -m magicoder_repro.score.evalplus_judge.worker`, which `judges.py` starts.
+
+It lives in the environment of one evalplus version. The candidate runs in the sandbox and only its values come back; whether they
+are right is decided by evalplus itself (`rules.py`). What is ours: the isolation, the limits in seconds of the program's own, the
+ground truth (the canonical solution's values, as digests), and that equal values need no second look.
+
+On standard input one JSON object a line: first the settings (see `Settings`), then requests, each a task's id, its programs and which
+piece of the calls; on standard output one line for each request: the verdicts, and the ground truth that was computed for them.
+An `error` in place of verdicts says why nothing can be judged here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import marshal
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from magicoder_repro.errors import UsageError
+from magicoder_repro.score import sandbox
+from magicoder_repro.score.evalplus_judge import guest, independent, rules, truth
+from magicoder_repro.score.evalplus_judge.follower import Budget, Follower
+from magicoder_repro.score.evalplus_judge.truth import Task
+
+_GUEST = Path(guest.__file__).read_bytes()
+_LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the digest does
+_TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
+_ATTEMPTS = 2  # of a run whose sandbox broke
+_START_SECONDS = 60.0  # of an interpreter that imports numpy from a cold disk
+_SPARE_SECONDS = 2.0  # that evalplus adds to what all calls may take
+_END_SECONDS = 0.5  # after the command is gone
+_PROCESSES = 256  # threads count
+# Entry points whose verdict is more than equality with the expected value, in one version or the other.
+_ORACLES = frozenset({"find_zero", "check_str", "text_match_three", "text_starta_endb"})
+# What must work in the sandbox: files of the environment that are not read yet, as the uid that programs have.
+_PROBE = "import numpy.lib.recfunctions, colorsys\ndef probe(x):\n    return float(numpy.sum(numpy.zeros(2))) + x\n"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a worker is told first. `family` is evalplus' name of the set: humaneval or mbpp; `frames` is how many frames are
+    above the candidate in evalplus' own process: deep recursion ends where it ends there; `one_stream`: whether evalplus gives load
+    and calls one output stream. `program_seconds`: of all calls of a part together; None: the sum of the calls' limits."""
+
+    family: str
+    frames: int
+    one_stream: bool
+    tasks: str
+    ground_truth: str
+    backend: str
+    call_seconds: float
+    program_seconds: float | None
+    memory_mb: int
+
+
+@dataclass
+class Verdict:
+    """One program's. `undecided`: a limit was passed, but the program ended: how busy the machine was may decide. `budget_used`:
+    of all calls of a part, as a fraction of what they may take."""
+
+    passed: bool
+    passed_plus: bool | None
+    status: str
+    seconds: float
+    undecided: bool
+    budget_used: float
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """One run of a program. `failed`: the part in which it did; `cut_off`: it did not say how it ended."""
+
+    seconds: float
+    budget_used: float
+    failed: str | None
+    status: str
+    undecided: bool
+    cut_off: bool = False
+
+
+def _verdict(names: Sequence[str], runs: Sequence[_Ran]) -> Verdict:
+    failed = runs[-1].failed
+    return Verdict(
+        passed=failed != "base",
+        passed_plus=failed is None if "plus" in names else None,
+        status=runs[-1].status,
+        seconds=round(sum(ran.seconds for ran in runs), 3),
+        undecided=any(ran.undecided for ran in runs),
+        budget_used=max(ran.budget_used for ran in runs),
+    )
+
+
+class Judge:
+    """Judges programs of one set by one evalplus version."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._python = Path(sys.executable)
+        self._readonly = (self._python.parent.parent, Path(sys.base_prefix))
+        self._warm: sandbox.warm.Interpreter | None = None
+        self._may_be_warm = settings.backend in sandbox.warm.BACKENDS
+        self._checked = False
+        self._known = truth.read(settings.ground_truth)
+        self._lines = _read_lines(settings.tasks)
+        self._rules = rules.Rules(settings.family, self._lines)
+        self._deserialize = rules.deserializer()
+
+    def answer(
+        self, task_id: str, programs: Sequence[str], slack: float, piece: tuple[int, int], slow: bool
+    ) -> dict[str, Any]:
+        """The verdicts of one task's programs on every n-th call from the k-th on, and the ground truth computed for them."""
+        if not self._checked:
+            self._check(slack)
+        line, known = self._lines[task_id], self._known.get(task_id)
+        task = truth.read_task(line, self._deserialize, piece, slow, known)
+        verdicts = [asdict(self.verdict(task, program, slack, piece)) for program in programs]
+        fresh = {name: asdict(part.truth) for name, part in task.parts.items() if len(part.truth) > part.from_earlier}
+        return {"task_id": task_id, "verdicts": verdicts, "ground_truth": fresh}
+
+    def verdict(self, task: Task, program: str, slack: float, piece: tuple[int, int] = (0, 1)) -> Verdict:
+        """Base inputs first; the plus inputs when those pass, each in a sandbox of its own as evalplus has a process for each.
+
+        Calls that cannot know of each other need one sandbox for all; when that one is cut off, two decide.
+        """
+        names = list(task.parts)
+        if len(names) > 1 and slack > 1 and independent.calls(program):
+            ran = self._ran(task, names, program, slack, piece)
+            if not ran.cut_off:
+                return _verdict(names, [ran])
+        runs: list[_Ran] = []
+        while not runs or (runs[-1].failed is None and len(runs) < len(names)):
+            runs.append(self._ran(task, names[len(runs) : len(runs) + 1], program, slack, piece))
+        return _verdict(names, runs)
+
+    def close(self) -> None:
+        """Ends the warm interpreter and the rules' process."""
+        self._rules.close()
+        if self._warm is not None:
+            self._warm.close()
+
+    def _check(self, slack: float) -> None:
+        """A judge that cannot work says so, and gives no verdicts."""
+        record = {"task_id": "probe", "prompt": "", "canonical_solution": _PROBE, "entry_point": "probe", "atol": 0}
+        task = Task(record, {"base": truth.Part([[1.5]])})
+        task.parts["base"].truth.add(truth.comparable(1.5), 0.0)
+        ran = self._once(task, ["base"], _PROBE, max(slack, 10.0), (0, 1))
+        if ran.status != "passed":
+            raise UsageError(
+                f"a program that imports numpy does not run in the sandbox {self._settings.backend} ({ran.status}): make the files of "
+                f"{self._readonly[0]} and {self._readonly[1]} readable for everyone (umask 022), or build the environment again"
+            )
+        self._checked = True
+
+    def _ran(self, task: Task, names: Sequence[str], program: str, slack: float, piece: tuple[int, int]) -> _Ran:
+        """One run of the program on the inputs of these parts.
+
+        Where their ground truth takes long to compute, a wrong program is to be noticed before it is: the program's run on the
+        inputs known so far is the beginning of its whole run, so that what fails there has failed.
+        """
+        if slack > 1 and not task.parts[names[0]].truth:
+            truth.compute_soon(task, names)
+        there = task.known(names)
+        if slack > 1 and there:
+            ran = self._once(task, there, program, slack, piece)
+            if all(task.parts[name].known for name in names) or (ran.failed and not ran.cut_off and not ran.undecided):
+                return ran
+        truth.compute(task, names)
+        return self._once(task, names, program, slack, piece)
+
+    def _once(self, task: Task, names: Sequence[str], program: str, slack: float, piece: tuple[int, int]) -> _Ran:
+        """One run of the program, on the inputs of these parts whose ground truth is known."""
+        outcome, follower = self._run(task, names, program, slack, piece, _LONGEST)
+        used = (
+            round(follower.budget_used, 3) if self._settings.program_seconds else 0.0
+        )  # else calls in pieces have theirs each
+        seconds, undecided = outcome.wall_seconds, follower.undecided
+
+        def failed(part: str, status: str, cut_off: bool = False) -> _Ran:
+            return _Ran(seconds, used, part, status, undecided, cut_off)
+
+        if outcome.status == "stopped":
+            return failed(follower.already_wrong, "wrong")
+        status = follower.status(outcome)
+        if status == "passed" and follower.has_long():
+            whole, follower = self._run(task, names, program, slack, piece, _TOO_LONG)
+            if follower.status(whole) != "passed":
+                return failed(names[0], "wrong", cut_off=True)
+        for name, frames, equal in follower.parts():
+            if status != "passed" and (name == names[-1] or len(frames) < len(task.parts[name].truth)):
+                return failed(name, status, cut_off=not follower.ending)
+            right = all(equal) and task.entry_point not in _ORACLES
+            if not right and not self._accepted(self._question(task, name, piece, frames, equal)):
+                return failed(name, "wrong")
+        return _Ran(seconds, used, None, "passed", undecided)
+
+    def _budget(self, task: Task, names: Sequence[str], slack: float) -> Budget:
+        """A call may take four times what the canonical solution takes, as in evalplus, and never less than `call_seconds`."""
+        least, most = self._settings.call_seconds, self._settings.program_seconds
+        calls = {name: [max(least, 4 * seconds) for seconds in task.parts[name].truth.seconds] for name in names}
+        parts = (sum(limits) if most is None else min(most, sum(limits)) for limits in calls.values())
+        return Budget(
+            tuple(limit for limits in calls.values() for limit in limits),
+            tuple(seconds + _SPARE_SECONDS for seconds in parts),
+            slack,
+        )
+
+    def _run(
+        self, task: Task, names: Sequence[str], program: str, slack: float, piece: tuple[int, int], longest: int
+    ) -> tuple[sandbox.Outcome, Follower]:
+        """How a run ended, and what it returned until then."""
+        settings, budget = self._settings, self._budget(task, names, slack)
+        request = {
+            "source": program,
+            "entry_point": task.entry_point,
+            "inputs": [arguments for name in names for arguments in task.parts[name].known_inputs],
+            "limits": [slack * seconds for seconds in budget.calls],
+            "longest": longest,
+            "frames": settings.frames,
+            "family": settings.family,
+            "one_stream": settings.one_stream,
+        }
+        limits = sandbox.Limits(
+            wall_seconds=2 * budget.whole + 10,
+            cpu_seconds=budget.whole,
+            memory_mb=settings.memory_mb,
+            processes=_PROCESSES,
+            output_bytes=4 * longest + (1 << 26),
+        )
+        files = {"task": marshal.dumps(request, guest.FORMAT)}
+
+        def accept(name: str, frames: Sequence[rules.Frame], equal: Sequence[bool]) -> bool:
+            question = self._question(task, name, piece, frames, equal)
+            return not question.harmless or self._accepted(question)
+
+        for _ in range(_ATTEMPTS):  # every warm interpreter has shown that it works before it is used
+            follower = Follower(task, names, budget, accept if task.has_inputs else None)
+            outcome = self._sandboxed(files, limits, follower.seen)
+            if outcome.status != "sandbox":
+                break
+        if outcome.status == "sandbox" and self._warm is None and not self._may_be_warm:
+            raise UsageError(f"the sandbox does not start: {outcome.stderr.decode(errors='replace')}")
+        follower.read(outcome.stdout)
+        return outcome, follower
+
+    def _question(
+        self,
+        task: Task,
+        name: str,
+        piece: tuple[int, int],
+        frames: Sequence[rules.Frame],
+        equal: Sequence[bool],
+    ) -> rules.Question:
+        known = task.parts[name].truth
+        seconds = sum(known.seconds[: len(frames)])
+        return rules.Question(
+            task.record["task_id"], name, piece, frames, equal, known.short(len(frames)), round(seconds, 3)
+        )
+
+    def _accepted(self, question: rules.Question) -> bool:
+        return self._rules.accept(question)
+
+    def _sandboxed(self, files: dict[str, bytes], limits: sandbox.Limits, seen: sandbox.Watch) -> sandbox.Outcome:
+        """One run, in a warm interpreter where the back end can have one. One that broke is replaced."""
+        if self._warm is None and self._may_be_warm:
+            try:
+                self._warm = sandbox.warm.Interpreter(
+                    self._python, _GUEST, self._readonly, self._settings.backend, start_seconds=_START_SECONDS
+                )
+            except UsageError as error:
+                if b"Traceback" in str(error).encode():  # the guest does not start, with or without a warm interpreter
+                    raise UsageError(f"evalplus' environment does not work in the sandbox: {error}") from None
+                self._may_be_warm = False
+        if self._warm is None:
+            argv = (str(self._python), "-P", "-s", "-S", "guest.py")
+            there = sandbox.Program(argv, {**files, "guest.py": _GUEST}, limits=limits, readonly=self._readonly)
+            return sandbox.run(there, self._settings.backend, seen)
+        outcome = self._warm.run(files, limits, seen)
+        if self._warm.broken:
+            self._warm.close()
+            self._warm = None
+        return outcome
+
+
+def _read_lines(path: str) -> dict[str, str]:
+    """Each task's line by its id: a worker parses only those that it is asked for."""
+    opener = gzip.open if path.endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        return {_task_id(line): line for line in file if line.strip()}
+
+
+def _task_id(line: str) -> str:
+    head = line[:80].split('"', 4)
+    return str(head[3] if head[:2] == ["{", "task_id"] and len(head) == 5 else json.loads(line)["task_id"])
+
+
+def _end_with_standard_input() -> None:
+    """The command that asks holds the other end: when it is gone, however that happened, so is this process and what it started."""
+
+    def wait() -> None:
+        hung_up = select.poll()
+        hung_up.register(0, 0)
+        hung_up.poll()
+        time.sleep(_END_SECONDS)  # an idle one ends by itself
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    """Answers requests until standard input closes."""
+    first = sys.stdin.readline()
+    if not first:
+        return
+    judge = Judge(Settings(**json.loads(first)))
+    _end_with_standard_input()
+    for line in sys.stdin:
+        try:
+            answer = judge.answer(**json.loads(line))
+        except UsageError as error:
+            answer = {"error": str(error)}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        judge.close()
+
+
+if __name__ == "__main__":
+    main()
