@@ -364,7 +364,7 @@ def test_a_value_that_would_eat_the_judge_is_wrong_and_harms_nobody(tmp_path: Pa
         {"task_id": "T/0", "completion": "    return range(10**9)\n"},
         {"task_id": "T/1", "completion": "    return 0.5000001\n"},
     ]
-    result = _score(Dataset("greedy", "1", tmp_path.name, tasks, path), samples, Scoring(workers=1))
+    result = _score(Dataset("greedy", "1", tmp_path.name, tasks, path), samples, Scoring(workers=1), "current")
     assert [task["samples"][0]["passed_plus"] for task in result["tasks"]] == [False, True]
 
 
@@ -399,7 +399,7 @@ def test_a_program_near_its_limit_is_run_again_alone_and_one_far_over_it_is_not(
 OVER_THE_LIMIT = {
     "sleeps": "import time\ndef subtract(a, b):\n    time.sleep(1.2)\n    return a - b",
     "ignores the timer's signal": "import signal, time\ndef subtract(a, b):\n    signal.signal(signal.SIGPROF, signal.SIG_IGN)\n"
-    "    end = time.time() + 1.2\n    while time.time() < end: pass\n    return a - b",
+    "    end = time.process_time() + 1.2\n    while time.process_time() < end: pass\n    return a - b",
     "stops the timer": "import signal, time\ndef subtract(a, b):\n    signal.setitimer(signal.ITIMER_PROF, 0)\n"
     "    end = time.process_time() + 1.2\n    while time.process_time() < end: pass\n    return a - b",
     "catches the exception": "import time\ndef subtract(a, b):\n    end = time.process_time() + 1.2\n"
@@ -716,9 +716,8 @@ def test_nothing_works_on_when_the_command_is_killed(tmp_path: Path, monkeypatch
     command = [sys.executable, "-m", "magicoder_repro.cli", "score", "humaneval", str(tmp_path / "samples.jsonl")]
     command += ["-o", str(tmp_path / "out.json")]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
-    time.sleep(4.0)
-    started = psutil.Process(process.pid).children(recursive=True)
-    assert len(started) > 4
+    while len(started := psutil.Process(process.pid).children(recursive=True)) < 8:  # programs run
+        time.sleep(0.1)
     process.kill()
     process.wait()
     assert psutil.wait_procs(started, timeout=2.0)[1] == []

@@ -46,7 +46,9 @@ class Follower:
         self.already_wrong = ""  # the part in which a value is wrong
         self.limit_used = 0.0  # the most that a call, or a part, took of its limit
         self.budget_used = 0.0  # the most that a part took of its budget
-        self.undecided = False  # whether a limit was passed by so little that a busy machine may be the reason
+        self.undecided: set[str] = (
+            set()
+        )  # parts in which a limit was passed by so little that a busy machine may be the reason
         self._task, self._names, self._budget, self._accept = task, names, budget, accept
         self._digests = [digest for name in names for digest in task.parts[name].truth.digests]
         self._ends = [sum(len(task.parts[name].truth) for name in names[: n + 1]) for n in range(len(names))]
@@ -112,7 +114,8 @@ class Follower:
         is too much beyond the sum of all."""
         slack = self._budget.slack
         self.limit_used = max(self.limit_used, took / most)
-        self.undecided = self.undecided or (slack > 1 and took > least)
+        if slack > 1 and took > least:
+            self.undecided.add(self._names[self._part])
         return took > slack * most + _LATE_SECONDS
 
     def _wrong(self, first: int) -> bool:

@@ -185,7 +185,7 @@ class Judge:
         seconds, undecided = outcome.wall_seconds, follower.undecided
 
         def failed(part: str, status: str, cut_off: bool = False) -> _Ran:
-            return _Ran(seconds, used, part, status, undecided, cut_off)
+            return _Ran(seconds, used, part, status, bool(undecided - {part}), cut_off)
 
         if outcome.status == "stopped":
             return failed(follower.already_wrong, "wrong")
@@ -200,7 +200,7 @@ class Judge:
             right = all(equal) and task.entry_point not in _ORACLES
             if not right and not self._accepted(self._question(task, name, piece, frames, equal)):
                 return failed(name, "wrong")
-        return _Ran(seconds, used, None, "passed", undecided)
+        return _Ran(seconds, used, None, "passed", bool(undecided))
 
     def _budget(self, task: Task, names: Sequence[str], slack: float) -> Budget:
         """A call may take four times what the canonical solution takes, as in evalplus, and never less than `call_seconds`."""
