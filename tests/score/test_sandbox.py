@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ import pytest
 
 from magicoder_repro.errors import UsageError
 from magicoder_repro.score import sandbox
-from magicoder_repro.score.sandbox import Limits, Outcome, Program, backends, container, seccomp, supervise, view
+from magicoder_repro.score.sandbox import Limits, Outcome, Program, backends, container, seccomp, tree, view
 
 SMALL = Limits(wall_seconds=5.0, cpu_seconds=5.0, memory_mb=512)
 PYTHON = (sys.executable, "-I", "-S", "main.py")
@@ -160,7 +161,7 @@ def test_after_a_keeper_was_killed_a_warm_interpreter_still_watches(warm: sandbo
         sleeping = pool.submit(warm.run, {"main.py": b"import time; time.sleep(30)"}, Limits(wall_seconds=20.0))
         keeper = None
         while keeper is None:
-            keeper = supervise.first_child(warm._chain[-1])
+            keeper = tree.first_child(warm._chain[-1])
         time.sleep(0.3)
         os.kill(keeper, signal.SIGKILL)
         assert sleeping.result().status == "signal" and sleeping.result().wall_seconds < 10
@@ -311,10 +312,10 @@ print(json.dumps([os.getuid(), os.getgid(), os.getgroups(), [int(status[n], 16) 
     assert sacrifice == "1000"  # out of memory: the kernel takes this first
 
 
-@pytest.mark.skipif(seccomp.program() is None, reason="no system call filter for this machine")
+@pytest.mark.skipif(seccomp.program(True) is None, reason="no system call filter for this machine")
 def test_refused_system_calls(backend: str) -> None:
     numbers = {"x86_64": 0, "aarch64": 1}[os.uname().machine]
-    calls = {name: row[numbers] for name, row in seccomp._REFUSED.items()}
+    calls = {name: number for name, (number, _) in seccomp.refused().items()}
     code = f"""
 import ctypes, errno, json
 libc = ctypes.CDLL(None, use_errno=True)
@@ -325,13 +326,18 @@ found = {{name: call(number, 0, 0, 0, 0, 0) for name, number in {calls!r}.items(
 found["clone"] = call({seccomp._CLONE[numbers]}, 0x10000000 | 17, 0, 0, 0, 0)
 found["clone3"] = call({seccomp._CLONE3}, 0, 0)
 found["socket"] = call({seccomp._SOCKET[numbers]}, 2, 1, 0)
+found["socketpair"] = call({seccomp._SOCKETPAIR[numbers]}, 2, 1, 0, 0)
+found["of the future"] = call(470, 0, 0, 0, 0, 0, 0)
 print(json.dumps(found))
 """
     outcome = sandbox.run(Program((sys.executable, "-I", "main.py"), {"main.py": code.encode()}, limits=SMALL), backend)
     found = json.loads(outcome.stdout)
     assert found.pop("clone3") == [-1, "ENOSYS"]
-    assert found.pop("socket") == [-1, "EAFNOSUPPORT"]
-    assert {name: result for name, result in found.items() if result != [-1, "EPERM"]} == {}
+    assert found.pop("of the future") == [-1, "ENOSYS"]
+    assert found.pop("socket") == found.pop("socketpair") == [-1, "EAFNOSUPPORT"]
+    wanted = {name: [-1, errno.errorcode[number]] if number else [0, ""] for name, (_, number) in seccomp.refused().items()}
+    assert found.pop("clone") == [-1, "EPERM"]
+    assert {name: result for name, result in found.items() if result != wanted[name]} == {}
 
 
 def test_no_other_process_in_sight(backend: str) -> None:
