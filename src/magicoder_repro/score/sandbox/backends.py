@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.sandbox import bare, bubblewrap, container, userns
+from magicoder_repro.score.sandbox import bare, bubblewrap, container, userns, view
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
 from magicoder_repro.score.sandbox.supervise import Watch, unwatched
 
@@ -29,7 +29,11 @@ def run(program: Program, backend: str | None = None, seen: Watch = unwatched) -
     name = detect() if backend is None else backend
     if name not in _RUNS:
         raise UsageError(f"sandbox: unknown back end {name!r}: one of {', '.join(_RUNS)}")
-    return _RUNS[name](program, seen)
+    try:
+        return _RUNS[name](program, seen)
+    except OSError as error:
+        view.lacking(error)
+        raise
 
 
 def choose(name: str) -> str:
@@ -37,7 +41,10 @@ def choose(name: str) -> str:
     if name == "auto":
         return detect()
     if not works(name):
-        raise UsageError(f"the sandbox back end {name} does not work here: install what it needs, or take `auto`")
+        told = view.low_limits()
+        raise UsageError(
+            f"the sandbox back end {name} does not work here: {told or 'install what it needs, or take `auto`'}"
+        )
     return name
 
 
@@ -52,6 +59,8 @@ def _detect() -> str:
     for name in _ORDER:
         if works(name):
             return name
+    if told := view.low_limits():
+        raise UsageError(f"sandbox: no back end works here: {told}")
     raise UsageError(
         "sandbox: no back end works here: install bubblewrap and allow user namespaces, or run as root; a container needs --privileged"
     )
@@ -62,6 +71,6 @@ def works(name: str) -> bool:
     if name == "container" and not os.environ.get(container.IMAGE):
         return False
     try:
-        return _RUNS[name](_PROBE).exit_code == 7
+        return run(_PROBE, name).exit_code == 7
     except UsageError:
         return False

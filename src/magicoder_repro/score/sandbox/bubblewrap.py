@@ -5,24 +5,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.sandbox import seccomp, supervise, view
+from magicoder_repro.score.sandbox import cgroups, seccomp, supervise, view
 from magicoder_repro.score.sandbox.model import Outcome, Program
 
 
 def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcome:
     """Runs the program under bwrap."""
     with contextlib.ExitStack() as stack:
-        report, told = os.pipe()
-        stack.callback(os.close, report)
-        stack.callback(os.close, told)
-        passed = [told]
+        report, told, gate, go = view.pipes(stack, 2)
+        group = stack.enter_context(cgroups.group())
+        passed = [told, gate]
 
         def put(content: bytes) -> int:
             passed.append(view.memory_file(stack, content))
@@ -31,20 +29,21 @@ def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcom
         job = supervise.Job(
             backend="bubblewrap",
             start=lambda: supervise.Command(
-                argv=command(program, view.own_uid(), told, put),
+                argv=command(program, view.own_uid(), told, gate, put),
                 stdin=view.memory_file(stack, program.stdin),
                 environment=view.environment(),
                 passed=passed,
+                group=group,
             ),
             report=report,
             started=lambda text: "exit-code" in _told(text),
-            init=lambda _, text: _told(text).get("child-pid"),
+            hold=supervise.Hold(go, lambda _, text: _told(text).get("child-pid"), group),
         )
         return supervise.watch(job, program.limits, seen)
 
 
-def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]) -> list[str]:
-    """The command line; `put` turns content into a descriptor that bwrap reads."""
+def command(program: Program, uid: int, report: int, gate: int, put: Callable[[bytes], int]) -> list[str]:
+    """The command line; `put` turns content into a descriptor that bwrap reads. The program starts when there is a byte at `gate`."""
     prlimit, setpriv = view.tool("prlimit"), view.tool("setpriv")
     if not (prlimit and setpriv):
         raise UsageError("sandbox: prlimit or setpriv is missing: install util-linux")
@@ -54,14 +53,17 @@ def command(program: Program, uid: int, report: int, put: Callable[[bytes], int]
     else:
         rights = ["--disable-userns"] if _knows("--disable-userns") else []
         become = []
-    words = [*_namespaces(uid), "--json-status-fd", str(report), *rights]
+    words = [*_namespaces(uid), "--new-session"]  # a group of its own: a signal to the group reaches nobody outside
+    words += ["--json-status-fd", str(report), "--block-fd", str(gate), *rights]
     words += _root(program, view.accounts(uid), put)
     inner = sorted({str(parent) for name in program.files for parent in PurePosixPath(name).parents} - {"."})
     for folder in inner:
         words += ["--perms", "0777", "--dir", f"{view.BOX}/{folder}"]
     for name, content in program.files.items():
         words += ["--perms", "0777", "--file", str(put(content)), f"{view.BOX}/{name}"]
-    rules = seccomp.program()
+    if not view.privileged():  # pid 1 is bwrap, of the program's uid: nothing of it is to be reached through /proc
+        words += ["--perms", "0555", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
+    rules = seccomp.program(cgroups.counts_cpu())
     if rules is not None:
         words += ["--seccomp", str(put(rules))]
     words += ["--remount-ro", "/proc", "--remount-ro", "/", "--chdir", view.BOX, "--"]

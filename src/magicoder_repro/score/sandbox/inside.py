@@ -1,8 +1,9 @@
-"""Runs as pid 1 of fresh namespaces: `python inside.py CONFIG REPORT` builds the root, starts the program, waits for it.
+"""Runs as pid 1 of fresh namespaces: `python inside.py CONFIG REPORT GATE` builds the root, starts the program, waits for it.
 
 It stands alone (standard library only) and is finished with everything that needs privileges before the program starts (a warm
 interpreter keeps its privileges: it makes sandboxes itself).
-CONFIG and REPORT are descriptors: a marshalled dictionary made by `userns.py`, and a pipe for the line "exit CODE".
+CONFIG, REPORT and GATE are descriptors: a marshalled dictionary made by `userns.py`, a pipe for the lines "up" and "exit CODE", and
+one on which the supervisor says that the program may start.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _AT_RECURSIVE, _AT_FDCWD = 0x8000, -100
 _CAPSET, _CAPABILITY_VERSION = {"x86_64": 126, "aarch64": 91}, 0x20080522
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 _MOUNT_SETATTR, _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 442, 444, 445, 446
-_CAPBSET_DROP, _NO_NEW_PRIVS, _CAP_AMBIENT, _SET_SECCOMP = 24, 38, 47, 22
+_CAPBSET_DROP, _NO_NEW_PRIVS, _CAP_AMBIENT, _SET_SECCOMP, _SET_DUMPABLE = 24, 38, 47, 22, 4
 _READ_RIGHTS = 0b1101  # execute, read_file, read_dir
 _FILE_RIGHTS = 0b1100000000000111  # execute, write_file, read_file, truncate, ioctl_dev: what a rule on a file may name
 _RIGHTS_BY_ABI = {
@@ -67,7 +68,7 @@ def _build_root(config: Mapping[str, Any]) -> None:
     make_box(config["box_options"])
     for folder in config["folders"]:
         Path(folder).mkdir(mode=0o755, exist_ok=True)
-    for path, target in config["binds"].items():
+    for path, target in config["binds"]:
         if Path("/host" + path).is_dir():
             Path(target).mkdir(exist_ok=True)
         else:
@@ -145,8 +146,17 @@ def become_nobody(config: Mapping[str, Any]) -> None:
         check(_libc.prctl(_SET_SECCOMP, 2, header, 0, 0), "seccomp")
 
 
+def wait_for_supervisor(report: int, gate: int) -> None:
+    """Tells that all is built, and waits until the supervisor has taken hold of it; without one there is nothing to do."""
+    os.write(report, b"up\n")
+    if not os.read(gate, 1):
+        os._exit(125)
+    os.close(gate)
+
+
 def wait_for(child: int, report: int) -> None:
     """Reaps orphans until the program has ended, tells how and ends: the namespace and all in it end with this process."""
+    _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # where it has the program's uid it is not to be read or written
     status = 0
     while True:
         with contextlib.suppress(InterruptedError):
@@ -161,7 +171,7 @@ def wait_for(child: int, report: int) -> None:
 
 def main() -> None:
     """Builds, forks, waits for the program."""
-    config_descriptor, report = int(sys.argv[1]), int(sys.argv[2])
+    config_descriptor, report, gate = (int(word) for word in sys.argv[1:])
     with os.fdopen(config_descriptor, "rb") as file:
         config = marshal.load(file)
     for number in (
@@ -172,10 +182,12 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     os.umask(0)
     _build_root(config)
+    wait_for_supervisor(report, gate)
     child = os.fork()
     if child == 0:
         try:
             os.close(report)
+            os.setsid()  # no process outside is of its group
             if not config["warm"]:
                 become_nobody(config)
             os.umask(0o022)

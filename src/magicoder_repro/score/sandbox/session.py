@@ -8,7 +8,7 @@ import selectors
 import subprocess
 import time
 
-from magicoder_repro.score.sandbox import bubblewrap, userns, view
+from magicoder_repro.score.sandbox import bubblewrap, cgroups, userns, view
 from magicoder_repro.score.sandbox.model import Program
 
 BACKENDS = ("bubblewrap", "userns")
@@ -22,18 +22,20 @@ class Session:
         with self._stack as stack:
             told = os.open(os.devnull, os.O_WRONLY)
             stack.callback(os.close, told)
-            passed = [told]
+            group = stack.enter_context(cgroups.group())
+            gate = view.memory_file(stack, b"\n")
+            passed = [told, gate]
 
             def put(content: bytes) -> int:
                 passed.append(view.memory_file(stack, content))
                 return passed[-1]
 
             if backend == "bubblewrap":
-                argv = bubblewrap.command(program, view.own_uid(), told, put)
+                argv = bubblewrap.command(program, view.own_uid(), told, gate, put)
             else:
-                argv = userns.command(put(userns.configuration(program, view.own_uid())), told)
+                argv = userns.command(put(userns.configuration(program, view.own_uid())), told, gate)
             self._process = subprocess.Popen(
-                view.first_to_die(argv),
+                argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -42,6 +44,10 @@ class Session:
                 start_new_session=True,
                 cwd="/",
             )
+            view.first_to_die(self._process.pid)
+            if group is not None:
+                group.limit(program.limits.memory_mb)
+                group.enter(self._process.pid)
             assert self._process.stdin and self._process.stdout
             os.set_blocking(self._process.stdin.fileno(), False)
             os.set_blocking(self._process.stdout.fileno(), False)

@@ -11,24 +11,22 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from magicoder_repro.score.sandbox import view
+from magicoder_repro.score.sandbox import cgroups, view
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Status
+from magicoder_repro.score.sandbox.tree import GRACE_SECONDS, MOST_MAPPINGS, Tree, Usage, readable
 
+_START_SECONDS = 30.0  # for a sandbox to be built and taken hold of
+_START_POLL_MS = 1
 _POLL_SECONDS, _POLL_MOST_SECONDS = 0.02, 0.1  # how often usage is looked at: at first, and of a long run
 _FILLED_MB = 2500.0 * (os.cpu_count() or 1)  # in a second, about
 _PAUSE_MS = 2  # after a little output: what comes meanwhile is read in one go
-_GRACE_SECONDS = 5.0  # for the kernel to take a killed tree apart
 _CHUNK = 1 << 16
 _REPORT_BYTES = 1 << 16
-_MB = 1 << 20
-_TICK = os.sysconf("SC_CLK_TCK")
-_SOCKET_MB = 0.25  # what one socket's queue can hold
-_INODE_MB = 0.001
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _MANY_THREADS = 16  # the sandbox's own processes, on top of the program's limit
 
@@ -43,7 +41,7 @@ class Spent:
 
 
 Watch = Callable[[bytearray, Spent], Status | None]
-"""Sees the standard output as it grows, and what has been used; a status ends the job with it."""
+"""Sees the standard output as it grows, and what has been used, now and then and at the end; a status ends the job with it."""
 
 
 def unwatched(stdout: bytearray, spent: Spent) -> Status | None:
@@ -69,14 +67,28 @@ class Process(Protocol):
 
 
 @dataclass(frozen=True)
+class Hold:
+    """How to take hold of a sandbox. Its pid 1 builds it and then waits for a byte on `go`, before anything of the program runs.
+
+    `init`: pid 1 as seen from here, of the outer process and what `report` has said; None: not known yet. `group`: one that pid 1 is
+    in, or is to be moved into.
+    """
+
+    go: int
+    init: Callable[[int, bytes], int | None]
+    group: cgroups.Group | None = None
+
+
+@dataclass(frozen=True)
 class Job:
-    """What a back end built. `report`: a pipe's read end, on which the back end says how it went."""
+    """What a back end built. `report`: a pipe's read end, on which the back end says how it went. `hold`: None where the back end
+    keeps the limits itself."""
 
     backend: str
     start: Callable[[], Process]
     report: int | None = None
     started: Callable[[bytes], bool] = lambda report: True  # whether the report says that the program ran
-    init: Callable[[int, bytes], int | None] = lambda pid, report: None  # the namespace's pid 1, seen from here
+    hold: Hold | None = None
     stop: Callable[[], None] = lambda: None  # what must be done besides killing
 
 
@@ -90,20 +102,26 @@ class Command:
         environment: Mapping[str, str],
         passed: Sequence[int] = (),
         folder: Path | None = None,
+        group: cgroups.Group | None = None,
     ) -> None:
         self.code: int | None = None
-        self._process = subprocess.Popen(
-            view.first_to_die(argv),
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(environment),
-            pass_fds=tuple(passed),
-            start_new_session=True,
-            cwd=folder or "/",
-        )
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(environment),
+                pass_fds=tuple(passed),
+                start_new_session=True,
+                cwd=folder or "/",
+            )
+
+        self._process = group.start(start) if group else start()
         assert self._process.stdout and self._process.stderr
         self.pid = self._process.pid
+        view.first_to_die(self.pid)
         self.streams = (self._process.stdout.fileno(), self._process.stderr.fileno())
 
     def kill(self) -> None:
@@ -121,113 +139,6 @@ class Command:
         for pipe in (self._process.stdout, self._process.stderr):
             assert pipe is not None
             pipe.close()
-
-
-@dataclass
-class _Usage:
-    memory_mb: float = 0.0
-    cpu_seconds: float = 0.0
-    threads: int = 0
-    inodes: int = 0
-
-
-class _Tree:
-    """The processes of one sandbox, seen through its own /proc: all of them, whoever their parents are."""
-
-    def __init__(self) -> None:
-        self.init: int | None = None
-        self.handle: int | None = None
-        self._proc: int | None = None
-        self._box: int | None = None
-        self._waited = 0.0
-
-    def attach(self, init: int | None) -> None:
-        """Takes hold of pid 1 (once), then of the sandbox's /proc and private folder (once they are there)."""
-        if init is not None and self.init is None:
-            try:
-                self.handle = os.pidfd_open(init)
-            except OSError:
-                return
-            self.init = init
-        if self.init is None or self._proc is not None:
-            return
-        root = f"/proc/{self.init}/root"
-        with contextlib.suppress(OSError):
-            if Path(root).stat().st_dev == Path("/").stat().st_dev:  # still our own root: not set up yet
-                return
-            box = os.open(root + view.SCRATCH, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                self._proc = os.open(root + "/proc", os.O_RDONLY | os.O_DIRECTORY)
-                self._box = box
-            except OSError:
-                os.close(box)
-
-    def usage(self, limit_mb: float) -> _Usage | None:
-        """What all processes and the private folder hold now; None before the sandbox is set up."""
-        if self._proc is None or self._box is None:
-            return None
-        found = _Usage()
-        hidden = shared = 0.0
-        pids = [name for name in os.listdir(self._proc) if name.isdigit()]  # noqa: PTH208 - a descriptor
-        for pid in pids:
-            status = _fields(self._read(f"{pid}/status"))
-            found.memory_mb += (status.get("RssAnon", 0) + status.get("VmPTE", 0)) / 1024
-            shared += status.get("RssShmem", 0) / 1024
-            hidden += (status.get("VmSize", 0) - status.get("VmData", 0)) / 1024
-            found.threads += status.get("Threads", 0)
-            stat = self._read(f"{pid}/stat").rpartition(b") ")[2].split()
-            found.cpu_seconds += sum(int(ticks) for ticks in stat[11:15]) / _TICK
-        # Shared pages are in every resident set, or in none any more: where that matters the mappings count, each once.
-        if hidden > limit_mb or (shared > 1 and len(pids) > 2):
-            mapped = sum(dict(row for pid in pids for row in _shared(self._read(f"{pid}/maps"))).values())
-            shared = mapped if hidden > limit_mb else min(shared, mapped)
-        found.memory_mb += shared
-        if pids:
-            found.memory_mb += _SOCKET_MB * max(0, self._read(f"{pids[0]}/net/unix").count(b"\n") - 1)
-        disk = os.fstatvfs(self._box)
-        found.inodes = disk.f_files - disk.f_ffree
-        found.memory_mb += (disk.f_blocks - disk.f_bfree) * disk.f_frsize / _MB + found.inodes * _INODE_MB
-        return found
-
-    def _read(self, name: str) -> bytes:
-        try:
-            descriptor = os.open(name, os.O_RDONLY, dir_fd=self._proc)
-        except OSError:
-            return b""
-        content = bytearray()
-        with contextlib.suppress(OSError):  # the process is gone
-            while chunk := os.read(descriptor, _CHUNK):
-                content += chunk
-        os.close(descriptor)
-        return bytes(content)
-
-    def waited(self) -> float:
-        """Seconds for which the program's first process has been waiting for a processor."""
-        words = self._read("2/schedstat").split() if self._proc is not None else []
-        self._waited = int(words[1]) / 1e9 if len(words) == 3 else self._waited
-        return self._waited
-
-    def kill(self) -> None:
-        """Kills pid 1; the kernel then kills everything else in the namespace."""
-        if self.handle is not None:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
-
-    def reap(self) -> float:
-        """Waits for the end of pid 1, which is the end of all. CPU seconds if it became our child, else 0."""
-        if self.handle is None or self.init is None:
-            return 0.0
-        _wait(self.handle, _GRACE_SECONDS)
-        with contextlib.suppress(ChildProcessError):
-            pid, _, used = os.wait4(self.init, os.WNOHANG)
-            if pid:
-                return used.ru_utime + used.ru_stime
-        return 0.0
-
-    def close(self) -> None:
-        for descriptor in (self.handle, self._proc, self._box):
-            if descriptor is not None:
-                os.close(descriptor)
 
 
 @dataclass
@@ -259,15 +170,16 @@ def watch(job: Job, limits: Limits, seen: Watch = unwatched) -> Outcome:
     try:
         process = job.start()
     except OSError as error:
+        view.lacking(error)
         return Outcome("sandbox", None, b"", str(error).encode(), time.monotonic() - begun, 0.0, 0.0, job.backend)
-    tree = _Tree()
+    tree = Tree(job.hold.group if job.hold else None)
     try:
         over = os.pidfd_open(process.pid)
     except ProcessLookupError:  # what should have kept it is gone
         process.close()
         return Outcome("sandbox", None, b"", b"gone", time.monotonic() - begun, 0.0, 0.0, job.backend)
     try:
-        return _follow(job, limits, seen, process, over, tree, begun)
+        return _Run(job, limits, seen, process, over, tree).outcome()
     finally:
         _finish(job, process, over, tree)
         os.close(over)
@@ -275,74 +187,152 @@ def watch(job: Job, limits: Limits, seen: Watch = unwatched) -> Outcome:
         process.close()
 
 
-def _follow(
-    job: Job,
-    limits: Limits,
-    seen: Watch,
-    process: Process,
-    over: int,
-    tree: _Tree,
-    begun: float,
-) -> Outcome:
-    streams = [_Stream(descriptor, limits.output_bytes) for descriptor in process.streams]
-    report = _Stream(job.report, _REPORT_BYTES) if job.report is not None else None
-    for stream in (*streams, *([report] if report else [])):
-        os.set_blocking(stream.descriptor, False)
-    peak = _Usage()
-    reason: Status | None = None
+class _Run:
+    """One run from its first byte to its verdict."""
 
-    def spent() -> Spent:
-        return Spent(peak.cpu_seconds, time.monotonic() - begun - tree.waited())
+    def __init__(
+        self,
+        job: Job,
+        limits: Limits,
+        seen: Watch,
+        process: Process,
+        over: int,
+        tree: Tree,
+    ) -> None:
+        self._job, self._limits, self._seen = job, limits, seen
+        self._process, self._over, self._tree = process, over, tree
+        self._streams = [_Stream(descriptor, limits.output_bytes) for descriptor in process.streams]
+        self._report = _Stream(job.report, _REPORT_BYTES) if job.report is not None else None
+        for stream in self._all_streams():
+            os.set_blocking(stream.descriptor, False)
+        self._begun = time.monotonic()
+        self._peak = Usage()
+        self._left_mb = float(limits.memory_mb)
 
-    ending = select.poll()
-    ending.register(over, select.POLLIN)
-    with selectors.DefaultSelector() as selector:
-        selector.register(over, selectors.EVENT_READ)
-        for stream in (*streams, *([report] if report else [])):
-            selector.register(stream.descriptor, selectors.EVENT_READ, stream)
-        next_poll = begun
-        ended = False
-        while not ended and reason is None:
-            now = time.monotonic()
-            if now - begun >= limits.wall_seconds:
-                reason = "timeout"
-                break
-            if now >= next_poll:
-                tree.attach(job.init(process.pid, bytes(report.content) if report else b""))
-                usage = tree.usage(limits.memory_mb)
-                reason = _exceeded(usage, limits, peak) or seen(streams[0].content, spent())
-                next_poll = now + _until_next(usage, limits, now - begun)
-            little = False
-            for key, _ in selector.select(max(0.0, min(next_poll, begun + limits.wall_seconds) - now)):
-                if key.data is None:
-                    ended = True
-                elif not (taken := key.data.pull()):
-                    selector.unregister(key.fd)
-                elif key.data.flooded:
-                    selector.unregister(key.fd)
-                    reason = "output" if key.data is not report else reason
-                else:
-                    little = taken < _CHUNK
-                    if key.data is streams[0] and reason is None:
-                        reason = seen(key.data.content, spent())
-            if little and reason is None:
-                ending.poll(_PAUSE_MS)
-    wall = time.monotonic() - begun
-    if report:
-        report.pull()
-        tree.attach(job.init(process.pid, bytes(report.content)))
-    cpu = max(_finish(job, process, over, tree), peak.cpu_seconds)
-    for stream in streams:  # everything that could write is dead: what is left in the pipes is all there will be
-        with contextlib.suppress(BlockingIOError):
-            while not stream.flooded and stream.pull() and _readable(stream.descriptor):
-                pass
-    if report:
-        report.pull()
-    if reason is None and any(stream.flooded for stream in streams):
-        reason = "output"
-    status, code = _verdict(job, limits, process.code, bytes(report.content) if report else b"", reason, cpu)
-    stdout, stderr = (bytes(stream.content[: limits.output_bytes]) for stream in streams)
-    return Outcome(status, code, stdout, stderr, wall, cpu, peak.memory_mb, job.backend)
+    def _all_streams(self) -> list[_Stream]:
+        return [*self._streams, *([self._report] if self._report else [])]
+
+    def _told(self) -> bytes:
+        return bytes(self._report.content) if self._report else b""
+
+    def outcome(self) -> Outcome:
+        begun = time.monotonic()
+        held = self._job.hold is None or self._take_hold(self._job.hold)
+        begun = time.monotonic() if held else begun
+        self._begun = begun
+        reason = self._follow(begun) if held else None
+        wall = time.monotonic() - begun
+        present = self._spent().present_seconds
+        used = _finish(self._job, self._process, self._over, self._tree)
+        counted = self._tree.counted_cpu() if held else None
+        cpu = max(used, self._peak.cpu_seconds) if counted is None else counted
+        for (
+            stream
+        ) in self._streams:  # everything that could write is dead: what is left in the pipes is all there will be
+            with contextlib.suppress(BlockingIOError):
+                while not stream.flooded and stream.pull() and readable(stream.descriptor):
+                    pass
+        if self._report:
+            self._report.pull()
+        if reason is None:
+            reason = self._seen(self._streams[0].content, Spent(cpu, present))
+        if reason is None and held and self._tree.out_of_memory():
+            reason = "memory"
+        if reason is None and any(stream.flooded for stream in self._streams):
+            reason = "output"
+        stdout, stderr = (bytes(stream.content[: self._limits.output_bytes]) for stream in self._streams)
+        status: Status
+        if held:
+            status, code = _verdict(self._job, self._limits, self._process.code, self._told(), reason, cpu)
+        else:
+            status, code = "sandbox", None
+            stderr = stderr or b"the sandbox was not built in time, or could not be taken hold of"
+        return Outcome(status, code, stdout, stderr, wall, cpu, self._peak.memory_mb, self._job.backend)
+
+    def _take_hold(self, hold: Hold) -> bool:
+        """Waits until the sandbox is built, takes hold of it and lets the program start. False: it never starts."""
+        end = time.monotonic() + _START_SECONDS
+        events = select.poll()
+        events.register(self._over, select.POLLIN)
+        if self._report:
+            events.register(self._report.descriptor, select.POLLIN)
+        init = None
+        while not self._tree.attach(init := init or hold.init(self._process.pid, self._told())):
+            found = [descriptor for descriptor, _ in events.poll(_START_POLL_MS)]
+            if time.monotonic() > end or self._over in found:
+                return False
+            if found and self._report and not self._report.pull():
+                return False
+        try:
+            self._tree.bound(self._limits.memory_mb)
+            os.write(hold.go, b"\n")
+        except OSError:
+            return False
+        return True
+
+    def _follow(self, begun: float) -> Status | None:
+        """Reads and looks until the end; the limit that made us end it, or None."""
+        limits = self._limits
+        ending = select.poll()
+        ending.register(self._over, select.POLLIN)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._over, selectors.EVENT_READ)
+            for stream in self._all_streams():
+                selector.register(stream.descriptor, selectors.EVENT_READ, stream)
+            next_look = begun + _POLL_SECONDS
+            while True:
+                now = time.monotonic()
+                if now - begun >= limits.wall_seconds:
+                    return "timeout"
+                if now >= next_look:
+                    if reason := self._look() or self._seen(self._streams[0].content, self._spent()):
+                        return reason
+                    now = time.monotonic()
+                    next_look = now + self._until_next(now - begun)
+                little = False
+                for key, _ in selector.select(max(0.0, min(next_look, begun + limits.wall_seconds) - now)):
+                    if key.data is None:
+                        return None
+                    taken = key.data.pull()
+                    flooded = key.data.flooded
+                    if not taken or (flooded and key.data is self._report):
+                        selector.unregister(key.fd)
+                    elif key.data is self._report:
+                        continue
+                    elif flooded:
+                        return "output"
+                    elif key.data is self._streams[0] and (reason := self._seen(key.data.content, self._spent())):
+                        return reason
+                    else:
+                        little = taken < _CHUNK
+                if little:
+                    ending.poll(_PAUSE_MS)
+
+    def _spent(self) -> Spent:
+        return Spent(self._peak.cpu_seconds, time.monotonic() - self._begun - self._tree.waited())
+
+    def _look(self) -> Status | None:
+        """The first limit that the tree is over, or None; updates the peak."""
+        if not self._tree.attached:
+            return None
+        limits, peak = self._limits, self._peak
+        usage = self._tree.usage(limits.memory_mb)
+        peak.memory_mb = max(peak.memory_mb, usage.memory_mb)
+        peak.cpu_seconds = max(peak.cpu_seconds, usage.cpu_seconds)
+        self._left_mb = limits.memory_mb - usage.memory_mb
+        if usage.memory_mb > limits.memory_mb or usage.killed:
+            return "memory"
+        if usage.inodes > view.INODES or usage.mappings > MOST_MAPPINGS:
+            return "memory"
+        if usage.cpu_seconds > limits.cpu_seconds:
+            return "timeout"
+        if usage.threads > limits.processes + _MANY_THREADS:  # RLIMIT_NPROC does not bind real root in a user namespace
+            return "signal"
+        return None
+
+    def _until_next(self, ran: float) -> float:
+        """Seconds until the next look: longer for a long run, but not so long that the memory left could be filled."""
+        return max(_POLL_SECONDS, min(_POLL_MOST_SECONDS, ran / 20, self._left_mb / _FILLED_MB / 2))
 
 
 def _verdict(
@@ -361,87 +351,26 @@ def _verdict(
     return ("signal" if 128 < code <= 128 + signal.NSIG else "error"), code
 
 
-def _until_next(usage: _Usage | None, limits: Limits, ran: float) -> float:
-    """Seconds until usage is to be looked at again: longer for a long run, but not so long that the memory left could be filled."""
-    if usage is None:
-        return _POLL_SECONDS
-    filled = (limits.memory_mb - usage.memory_mb) / _FILLED_MB / 2
-    return max(_POLL_SECONDS, min(_POLL_MOST_SECONDS, ran / 20, filled))
-
-
-def _exceeded(usage: _Usage | None, limits: Limits, peak: _Usage) -> Status | None:
-    """The first limit that the tree is over, or None; updates the peak."""
-    if usage is None:
-        return None
-    peak.memory_mb = max(peak.memory_mb, usage.memory_mb)
-    peak.cpu_seconds = max(peak.cpu_seconds, usage.cpu_seconds)
-    if usage.memory_mb > limits.memory_mb or usage.inodes > view.INODES:
-        return "memory"
-    if usage.cpu_seconds > limits.cpu_seconds:
-        return "timeout"
-    if usage.threads > limits.processes + _MANY_THREADS:  # RLIMIT_NPROC does not bind real root in a user namespace
-        return "signal"
-    return None
-
-
-def _finish(job: Job, process: Process, over: int, tree: _Tree) -> float:
+def _finish(job: Job, process: Process, over: int, tree: Tree) -> float:
     """Kills and reaps what is left. CPU seconds of the tree, as far as the kernel tells. May be repeated."""
     if process.code is not None:
         return 0.0
     tree.kill()
     job.stop()
-    if tree.handle is None or not _wait(over, 1.0):  # with pid 1 dead the outer process ends by itself
+    if tree.handle is None or not readable(over, 1.0):  # with pid 1 dead the outer process ends by itself
         process.kill()
-    if not _wait(over, _GRACE_SECONDS):
+    if not readable(over, GRACE_SECONDS):
         process.code = -signal.SIGKILL  # stuck in the kernel: leave it, rather than hang
         return 0.0
     return process.reap() + tree.reap()
 
 
-def _wait(handle: int, seconds: float) -> bool:
-    """Waits for the end of a process by its pidfd."""
-    return _readable(handle, seconds)
-
-
-def _readable(descriptor: int, seconds: float = 0.0) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        return bool(selector.select(seconds))
-
-
-def _fields(status: bytes) -> dict[str, int]:
-    """The numbers of /proc/PID/status that are followed here: kB, and the count of threads."""
-    wanted = {b"VmSize", b"VmData", b"VmPTE", b"RssAnon", b"RssShmem", b"Threads"}
-    pairs = (line.partition(b":") for line in status.splitlines())
-    return {name.decode(): int(value.split()[0]) for name, _, value in pairs if name in wanted}
-
-
-def _shared(maps: bytes) -> Iterator[tuple[tuple[bytes, bytes], float]]:
-    """The shared anonymous mappings in /proc/PID/maps: (memory object, offset) and MB."""
-    for line in maps.splitlines():
-        if b"/dev/zero" in line:
-            span, flags, offset, _, inode, _ = line.split(maxsplit=5)
-            start, _, end = span.partition(b"-")
-            if flags.endswith(b"s"):
-                yield (inode, offset), (int(end, 16) - int(start, 16)) / _MB
-
-
 @functools.cache
 def _become_subreaper() -> None:
     """Orphaned sandboxes become our children: we can wait for their end, also where the host's init reaps none."""
-    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-
-
-def first_child(pid: int, report: bytes = b"") -> int | None:
-    """The only child of a process, or None."""
-    try:
-        descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        words = os.read(descriptor, _CHUNK).split()
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    return int(words[0]) if words else None
+    libc = ctypes.CDLL(None)
+    libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+    if (
+        signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    ):  # by who started us: no child could be waited for, and programs inherit it
+        libc.signal(signal.SIGCHLD, None)

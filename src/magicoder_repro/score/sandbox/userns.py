@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import marshal
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.sandbox import seccomp, supervise, view
+from magicoder_repro.score.sandbox import cgroups, seccomp, supervise, view
 from magicoder_repro.score.sandbox.model import Outcome, Program
+from magicoder_repro.score.sandbox.tree import first_child
 
 _INSIDE = Path(__file__).with_name("inside.py")
 
@@ -22,27 +22,31 @@ _INSIDE = Path(__file__).with_name("inside.py")
 def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcome:
     """Runs the program in namespaces of our own making."""
     with contextlib.ExitStack() as stack:
-        report, told = os.pipe()
-        stack.callback(os.close, report)
-        stack.callback(os.close, told)
+        report, told, gate, go = view.pipes(stack, 2)
+        group = stack.enter_context(cgroups.group())
         config = view.memory_file(stack, configuration(program, view.own_uid()))
         job = supervise.Job(
             backend="userns",
             start=lambda: supervise.Command(
-                argv=command(config, told),
+                argv=command(config, told, gate),
                 stdin=view.memory_file(stack, program.stdin),
                 environment=view.environment(),
-                passed=(config, told),
+                passed=(config, told, gate),
+                group=group,
             ),
             report=report,
-            started=lambda text: text.startswith(b"exit "),
-            init=supervise.first_child,
+            started=lambda text: b"exit " in text,
+            hold=supervise.Hold(
+                go,
+                lambda pid, text: first_child(pid) if text.startswith(b"up") else None,
+                group,
+            ),
         )
         return supervise.watch(job, program.limits, seen)
 
 
-def command(config: int, report: int) -> list[str]:
-    """The command line that starts `inside.py` as pid 1."""
+def command(config: int, report: int, gate: int) -> list[str]:
+    """The command line that starts `inside.py` as pid 1. The program starts when there is a byte at `gate`."""
     unshare, setpriv = view.tool("unshare"), view.tool("setpriv")
     if not (unshare and setpriv and view.tool("prlimit")):
         raise UsageError("sandbox: unshare, setpriv or prlimit is missing: install util-linux")
@@ -50,26 +54,26 @@ def command(config: int, report: int) -> list[str]:
     words += [unshare, "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]
     if not view.privileged():
         words += ["--user", f"--map-user={view.NOBODY}", f"--map-group={view.NOBODY}", "--keep-caps"]
-    return [*words, "--", sys.executable, "-I", "-S", str(_INSIDE), str(config), str(report)]
+    return [*words, "--", sys.executable, "-I", "-S", str(_INSIDE), str(config), str(report), str(gate)]
 
 
 def configuration(program: Program, uid: int, warm: Mapping[str, bytes] | None = None) -> bytes:
     """What `inside.py` needs to know. `warm`: files at absolute paths for a program that keeps its privileges."""
-    bound = {path: view.place(path) for path in view.binds(program)}
+    bound = [(str(Path(path).resolve()), view.place(path)) for path in view.binds(program)]  # no link leads out there
     accounts = {**view.accounts(uid), **(warm or {})}
     limits = [] if warm else [view.tool("prlimit"), *view.limit_options(program.limits), "--"]
     return marshal.dumps(
         {
             "uid": uid,
             "become": view.privileged(),
-            "folders": view.folders([*bound.values(), *accounts, *view.LINKS]),
+            "folders": view.folders([*(target for _, target in bound), *accounts, *view.LINKS]),
             "binds": bound,
             "links": view.links(),
             "devices": view.DEVICES,
             "accounts": accounts,
             "files": {name: bytes(content) for name, content in program.files.items()},
             "box_options": view.box_options(program.limits),
-            "rules": seccomp.program(),
+            "rules": seccomp.program(cgroups.counts_cpu()),
             "argv": [*limits, *program.argv],
             "warm": warm is not None,
         }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import functools
 import math
 import os
 import random
+import resource
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
+from magicoder_repro.errors import UsageError
 from magicoder_repro.score.sandbox.model import Limits, Program
 
 BOX = "/box"
@@ -28,6 +31,7 @@ LINKS = {
 }
 INODES = 20_000  # of the private folder; tmpfs does not count them as size
 NOBODY = 65534
+_OWN_PROCESSES = 8  # of a sandbox, beside the program's
 _ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "php")
 _NEEDED_CAPABILITIES = (6, 7, 8, 18, 21)  # setgid, setuid, setpcap, sys_chroot, sys_admin
 
@@ -144,6 +148,14 @@ def box_options(limits: Limits) -> str:
     return f"size={limits.scratch_mb << 20},nr_inodes={INODES},mode=0777"
 
 
+def pipes(stack: contextlib.ExitStack, count: int) -> tuple[int, ...]:
+    """Read end, write end, of each; closed with `stack`."""
+    ends = tuple(end for _ in range(count) for end in os.pipe())
+    for end in ends:
+        stack.callback(os.close, end)
+    return ends
+
+
 def memory_file(stack: contextlib.ExitStack, content: bytes) -> int:
     """A descriptor on `content`, closed with `stack`, sealed so that no reader can change it."""
     descriptor = os.memfd_create("input", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -167,10 +179,48 @@ def tool(name: str) -> str | None:
     return found and str(Path(found).resolve())
 
 
-def first_to_die(argv: Sequence[str]) -> list[str]:
-    """`argv` marked as the kernel's first choice when memory runs out: the last line behind the memory limit."""
-    choom = tool("choom")
-    return [choom, "-n", "1000", "--", *argv] if choom else list(argv)
+def first_to_die(pid: int) -> None:
+    """Marks a process, and what it starts, as the kernel's first choice when memory runs out: the last line behind the limits."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(descriptor, b"1000")
+        finally:
+            os.close(descriptor)
+
+
+def lacking(error: OSError) -> None:
+    """Raises a UsageError when it was a resource limit of our own that was too low; else it is not our affair."""
+    if error.errno in (errno.EMFILE, errno.EAGAIN) and (told := low_limits(error.errno)):
+        raise UsageError(f"sandbox: {told}") from error
+
+
+def low_limits(reached: int = 0) -> str | None:
+    """Which of our resource limits is too low for a sandbox, and the number that is needed. `reached`: the errno of one that was."""
+    files, hard_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = Limits.open_files  # a program's own limit may not be above ours
+    if reached == errno.EMFILE or 0 <= files < needed or 0 <= hard_files < needed:
+        needed = max(needed, 2 * files if reached == errno.EMFILE else 0)
+        return f"`ulimit -n` is {files}: raise it to {needed} or more (`ulimit -n {needed}`), a sandbox needs as many open files"
+    processes, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    running = _threads_of(os.getuid())
+    needed = running + Limits.processes + _OWN_PROCESSES
+    if processes >= 0 and (reached == errno.EAGAIN or (os.getuid() and processes < needed)):
+        return (
+            f"`ulimit -u` is {processes}: raise it to {needed} or more (`ulimit -u {needed}`), a sandbox may have {Limits.processes} "
+            f"processes and {running} of this user run already"
+        )
+    return None
+
+
+def _threads_of(uid: int) -> int:
+    """How many threads of a user there are: what `ulimit -u` counts."""
+    count = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_uid == uid:
+                count += len(list((folder / "task").iterdir()))
+    return count
 
 
 def _in_usr(path: Path) -> bool:

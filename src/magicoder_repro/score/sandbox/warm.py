@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.sandbox import bubblewrap, seccomp, supervise, userns, view
+from magicoder_repro.score.sandbox import bubblewrap, cgroups, seccomp, supervise, userns, view
 from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
+from magicoder_repro.score.sandbox.tree import first_child
 
 BACKENDS = ("bubblewrap", "userns")
 _START_SECONDS = 20.0
@@ -49,6 +50,7 @@ class Interpreter:
         files[f"{_FOLDER}/guest.py"] = guest
         with self._stack as stack:
             self._chain: list[int] = []
+            self._group = stack.enter_context(cgroups.group())
             self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             stack.callback(self._channel.close)
             argv = (str(python), "-s", "-S", f"{_FOLDER}/zygote.py", str(theirs.fileno()))
@@ -58,8 +60,8 @@ class Interpreter:
                 self._kept = [place for place in places if place.startswith(f"{view.SCRATCH}/")]
                 words, passed = _OUTER[backend](program, files, starting)
                 self._process = subprocess.Popen(
-                    view.first_to_die(words),
-                    stdin=subprocess.DEVNULL,
+                    words,
+                    stdin=view.memory_file(starting, b""),  # DEVNULL could be written to
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     env=view.environment() | dict(variables or {}),
@@ -78,6 +80,9 @@ class Interpreter:
                     f"sandbox: no warm interpreter under {backend}: {told.decode(errors='replace').strip()}"
                 )
             self._chain = _chain(self._process.pid)
+            if self._group is not None:
+                self._group.enter(self._chain[-1])
+                self._group.settled = True
             if self.run({}, _PROBE, probe=True).exit_code != 7:
                 raise UsageError(f"sandbox: no sandbox inside {backend}: its programs do not start")
             self._stack = stack.pop_all()
@@ -103,29 +108,27 @@ class Interpreter:
                 "files": dict(files),
                 "kept": self._kept,
                 "box_options": view.box_options(limits),
-                "rules": seccomp.program(),
+                "rules": seccomp.program(cgroups.counts_cpu()),
                 "limits": view.resource_limits(limits),
                 "probe": probe,
             }
         )
-        report, told = os.pipe()
         guests: list[_Guest] = []
+        with contextlib.ExitStack() as stack:
+            report, told, gate, go = view.pipes(stack, 2)
 
-        def start() -> _Guest:
-            guests.append(_Guest(self._channel, self._chain[-1], config, told))
-            return guests[0]
+            def start() -> _Guest:
+                guests.append(_Guest(self._channel, self._chain[-1], config, told, gate))
+                return guests[0]
 
-        try:
             job = supervise.Job(
                 backend=self.backend,
                 start=start,
                 report=report,
-                started=lambda text: text.startswith(b"up"),
-                init=lambda pid, text: pid if text.startswith(b"up") else None,
+                started=lambda text: b"in\n" in text,
+                hold=supervise.Hold(go, lambda pid, text: pid if text.startswith(b"up") else None, self._group),
             )
             outcome = supervise.watch(job, limits, seen)
-        finally:
-            os.close(report)
         self.broken = not guests or guests[0].broken or outcome.status == "sandbox"
         ended_by_itself = outcome.status in ("ok", "error", "signal")
         return replace(outcome, status="sandbox", exit_code=None) if self.broken and ended_by_itself else outcome
@@ -147,7 +150,7 @@ class Interpreter:
 class _Guest:
     """One program of a warm interpreter, as `supervise` sees it."""
 
-    def __init__(self, channel: socket.socket, zygote_pid: int, config: bytes, told: int) -> None:
+    def __init__(self, channel: socket.socket, zygote_pid: int, config: bytes, told: int, gate: int) -> None:
         self.code: int | None = None
         self.broken = True  # until its end has been told
         self._channel = channel
@@ -156,11 +159,12 @@ class _Guest:
         self.streams = (out, err)
         try:
             with contextlib.ExitStack() as stack:
-                for descriptor in (told, out_end, err_end):
-                    stack.callback(os.close, descriptor)
-                socket.send_fds(channel, [b"run"], [view.memory_file(stack, config), told, out_end, err_end])
+                stack.callback(os.close, out_end)
+                stack.callback(os.close, err_end)
+                given = [view.memory_file(stack, config), told, gate, out_end, err_end]
+                socket.send_fds(channel, [b"run"], given)
             channel.recv(16)  # it has forked
-            child = supervise.first_child(zygote_pid)
+            child = first_child(zygote_pid)
             if child is None:
                 raise OSError("the warm interpreter is gone")
             self.pid = child
@@ -190,7 +194,7 @@ class _Guest:
 def _chain(pid: int) -> list[int]:
     """The descendants of a process that has one child, which has one child, ..."""
     found = []
-    while (child := supervise.first_child(pid)) is not None:
+    while (child := first_child(pid)) is not None:
         found.append(child)
         pid = child
     return found
@@ -210,7 +214,8 @@ def _userns(program: Program, files: dict[str, bytes], stack: contextlib.ExitSta
     config = view.memory_file(stack, userns.configuration(program, view.own_uid(), files))
     told = os.open(os.devnull, os.O_WRONLY)
     stack.callback(os.close, told)
-    return userns.command(config, told), [config, told]
+    gate = view.memory_file(stack, b"\n")
+    return userns.command(config, told, gate), [config, told, gate]
 
 
 _OUTER: dict[str, Callable[[Program, dict[str, bytes], contextlib.ExitStack], tuple[list[str], list[int]]]] = {

@@ -35,7 +35,7 @@ def serve(channel: socket.socket) -> None:
     channel.send(b"ready")
     ours = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 64, 4)
+        message, descriptors, _, _ = socket.recv_fds(channel, 64, 5)
         if not message:
             return
         inside.check(_libc.unshare(_NEW_PROCESSES), "unshare")
@@ -56,7 +56,7 @@ def serve(channel: socket.socket) -> None:
         channel.send(marshal.dumps((os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)))
 
 
-def _init(config_descriptor: int, report: int, stdout: int, stderr: int) -> None:
+def _init(config_descriptor: int, report: int, gate: int, stdout: int, stderr: int) -> None:
     """In the child, pid 1: fresh mounts and IPC, the private folder and /proc, then the program, then its end."""
     with os.fdopen(config_descriptor, "rb") as file:
         config = marshal.load(file)
@@ -78,15 +78,18 @@ def _init(config_descriptor: int, report: int, stdout: int, stderr: int) -> None
         os.close(descriptor)
     inside.mount("proc", "/proc", "proc", inside.RDONLY | inside.NOSUID | inside.NODEV | inside.NOEXEC)
     os.chdir("/box")
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a signal without a handler cannot reach pid 1
+    inside.wait_for_supervisor(report, gate)
     child = os.fork()
     if child == 0:
         code = 126
         try:
+            signal.signal(signal.SIGINT, on_interrupt)
             os.setsid()  # no process outside is of its group
             _limit(config["limits"])
             inside.become_nobody(config)
             os.umask(0o022)
-            os.write(report, b"up\n")
+            os.write(report, b"in\n")
             os.close(report)
             if config["probe"]:
                 raise SystemExit(7)
