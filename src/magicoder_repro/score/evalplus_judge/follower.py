@@ -12,7 +12,27 @@ from magicoder_repro.score.evalplus_judge.truth import Task, digest_of_frame, is
 _LOOKS = 4  # at values that differ, while the program runs: most of them are wrong
 _QUICK_SECONDS = 0.02  # of the canonical solution's calls: nobody watches the program meanwhile
 _LATE_SECONDS = 0.05  # that a look may come after what it looks at
+_BUSY = 0.7  # of the time: a program that uses less of it waits for something
 _CPU_LATE_SECONDS = 0.2  # the same of CPU seconds, which are looked at now and then
+
+
+@dataclass(frozen=True)
+class _Used:
+    """What a program used between two looks."""
+
+    since: sandbox.Spent
+    now: sandbox.Spent
+
+    @property
+    def seconds(self) -> float:
+        cpu = self.now.cpu_seconds - self.since.cpu_seconds - _CPU_LATE_SECONDS
+        return max(cpu, self.now.present_seconds - self.since.present_seconds)
+
+    @property
+    def mostly_idle(self) -> bool:
+        """A sleep, or threads that a busy machine kept waiting: that cannot be told from here."""
+        return self.now.cpu_seconds - self.since.cpu_seconds < _BUSY * self.seconds
+
 
 Accept = Callable[[str, Sequence[Frame], Sequence[bool]], bool]
 """Whether the rules accept the first values of a part (its name, the frames, which are equal to the canonical solution's)."""
@@ -49,6 +69,7 @@ class Follower:
         self.undecided: set[str] = (
             set()
         )  # parts in which a limit was passed by so little that a busy machine may be the reason
+        self.may_have_waited = False  # whether it was ended for time in which a busy machine may have kept it waiting
         self._task, self._names, self._budget, self._accept = task, names, budget, accept
         self._digests = [digest for name in names for digest in task.parts[name].truth.digests]
         self._ends = [sum(len(task.parts[name].truth) for name in names[: n + 1]) for n in range(len(names))]
@@ -98,25 +119,27 @@ class Follower:
                 budget.parts[self._part],
                 *limits,
             )  # loading is in the part's budget; so is what comes after the last call
-        took = _between(self._call_mark, spent)
+        call = _Used(self._call_mark, spent)
         if now > first or self._loaded != loaded:
             self._call_mark = spent
-        late = self._over_limit(took, min(limits), sum(limits))
-        part, took = budget.parts[self._part], _between(self._part_mark, spent)
-        self.budget_used = max(self.budget_used, took / part)
-        late = self._over_limit(took, part, part) or late
+        part, whole = _Used(self._part_mark, spent), budget.parts[self._part]
+        self.budget_used = max(self.budget_used, part.seconds / whole)
+        late = [self._over_limit(call, min(limits), sum(limits)), self._over_limit(part, whole, whole)]
         while self._part + 1 < len(self._ends) and now >= self._ends[self._part]:
             self._part, self._part_mark = self._part + 1, spent
-        return late
+        return any(late)
 
-    def _over_limit(self, took: float, least: float, most: float) -> bool:
+    def _over_limit(self, used: _Used, least: float, most: float) -> bool:
         """Of several calls at one look it is only known what they took together: that may be too much from the least limit on, and
         is too much beyond the sum of all."""
         slack = self._budget.slack
-        self.limit_used = max(self.limit_used, took / most)
-        if slack > 1 and took > least:
+        self.limit_used = max(self.limit_used, used.seconds / most)
+        if slack > 1 and used.seconds > least:
             self.undecided.add(self._names[self._part])
-        return took > slack * most + _LATE_SECONDS
+        if used.seconds <= slack * most + _LATE_SECONDS:
+            return False
+        self.may_have_waited = slack > 1 and used.mostly_idle
+        return True
 
     def _wrong(self, first: int) -> bool:
         """Whether the rules refuse a value. Looks a few times, and only where that is quick: at the last value that differs, which
@@ -166,11 +189,6 @@ class Follower:
         if self.ending != b"D" or len(self._frames) != len(self._digests):
             return "ended early" if outcome.status == "ok" else outcome.status
         return "timeout" if self.limit_used > self._budget.slack else "passed"
-
-
-def _between(mark: sandbox.Spent, now: sandbox.Spent) -> float:
-    cpu = now.cpu_seconds - mark.cpu_seconds - _CPU_LATE_SECONDS
-    return max(cpu, now.present_seconds - mark.present_seconds)
 
 
 def _exception(name: bytes) -> str:

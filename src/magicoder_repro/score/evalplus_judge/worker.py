@@ -134,7 +134,7 @@ class Judge:
         names = list(task.parts)
         if len(names) > 1 and slack > 1 and independent.calls(program):
             ran = self._ran(task, names, program, slack, piece)
-            if not ran.cut_off:
+            if not ran.cut_off or ran.undecided:
                 return _verdict(names, [ran])
         runs: list[_Ran] = []
         while not runs or (runs[-1].failed is None and len(runs) < len(names)):
@@ -185,7 +185,7 @@ class Judge:
         seconds, undecided = outcome.wall_seconds, follower.undecided
 
         def failed(part: str, status: str, cut_off: bool = False) -> _Ran:
-            return _Ran(seconds, used, part, status, bool(undecided - {part}), cut_off)
+            return _Ran(seconds, used, part, status, bool(undecided - {part}) or follower.may_have_waited, cut_off)
 
         if outcome.status == "stopped":
             return failed(follower.already_wrong, "wrong")
