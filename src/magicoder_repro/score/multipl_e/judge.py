@@ -214,7 +214,8 @@ class Judge:
         outcome = self._run(script, files, seconds, readonly)
         if outcome.status == "sandbox":  # so it is this program that cannot be put into it
             return "killed", 0.0, outcome.stderr
-        return _status(outcome, compiled.encode(), job.token), outcome.cpu_seconds, outcome.stderr
+        words = outcome.stderr.replace(compiled.encode(), b"")
+        return _status(outcome, compiled.encode(), job.token), outcome.cpu_seconds, words
 
     def _run(self, script: str, files: Mapping[str, bytes], seconds: float, readonly: tuple[Path, ...]) -> Outcome:
         """A UsageError when the sandbox does not work; its status `sandbox` when it does for other programs."""
