@@ -246,24 +246,25 @@ class Judge:
             self.close()
             return None
         try:
-            classes = Program(("java",), dict(_unpack(answer))).files
-            parts = (part for name in classes for part in name.split("/"))
-            few = len(classes) <= _MOST_FILES and all(len(part.encode()) <= _MOST_NAME for part in parts)
-            return dict(classes) if few else None
+            classes = _unpack(answer)
+            return None if classes is None else dict(Program(("java",), classes).files)
         except (struct.error, UnicodeDecodeError, UsageError):
             return None
 
 
-def _unpack(answer: bytes) -> list[tuple[str, bytes]]:
-    """The classes in an answer of `Compiler.java`."""
-    found, at = [], 1
+def _unpack(answer: bytes) -> dict[str, bytes] | None:
+    """The classes in an answer of `Compiler.java`; None when they are too many, or have too long names, for files one by one."""
+    found: dict[str, bytes] = {}
+    at = 1
     while at < len(answer):
         (length,) = struct.unpack_from(">H", answer, at)
         name = answer[at + 2 : at + 2 + length].decode()
         at += 2 + length
         (length,) = struct.unpack_from(">I", answer, at)
-        found.append((name, answer[at + 4 : at + 4 + length]))
+        found[name] = answer[at + 4 : at + 4 + length]
         at += 4 + length
+        if len(found) > _MOST_FILES or any(len(part.encode()) > _MOST_NAME for part in name.split("/")):
+            return None
     return found
 
 

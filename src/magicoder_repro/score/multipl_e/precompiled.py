@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import re
 import shutil
 import stat
@@ -31,7 +30,7 @@ _COMMON = """
     limits list map memory new numeric optional queue random ratio set sstream stack stdexcept string string_view tuple type_traits
     typeindex typeinfo unordered_map unordered_set utility variant vector
 """
-_LIST = "files.json"
+_LIST = "files.txt"
 _RARE = "rare.txt"
 
 # Each alternative ends where it ends: no text makes it look at a character more than a few times. An unfinished comment or literal is
@@ -42,12 +41,13 @@ _TOKEN = re.compile(
     | "(?:[^"\\\n]++|\\.)*+"?+\w*+
     | '(?:[^'\\\n]++|\\.)*+'?+\w*+
     | \.?\d(?:[eEpP][+-]|'?\w|\.)*+
-    | ([A-Za-z_]\w*+)""",
+    | ((?:u8|[uUL])?R"|[A-Za-z_]\w*+)""",
     re.DOTALL | re.VERBOSE,
 )
 _NAME = re.compile(r"[A-Za-z_]\w*+")
-# Where comments and literals may end elsewhere than they seem to: raw strings, and lines that go on in the next one.
-_UNCLEAR = re.compile(r'R"|\\[^\S\n]*+\n|\?\?/')
+# Where comments and literals may end elsewhere than they seem to: lines that go on in the next one, and raw strings.
+_SPLICE = re.compile(r"\\[^\S\n]*+\n")
+_RAW = {'R"', 'u8R"', 'uR"', 'UR"', 'LR"'}
 _STANDARD = re.compile(
     r"""(?:\s++|//[^\n\\]*+\n|(?!\#include\s*+<bits/stdc\+\+\.h>)\#include\s*+<[\w/.+]++>[^\S\n]*+\n)*+
     \#include\s*+<bits/stdc\+\+\.h>""",
@@ -88,9 +88,9 @@ class Headers:
 
 def names(text: str) -> set[str]:
     """The names in C++ text, outside comments and literals; where these are unclear, the names of the whole text."""
-    if _UNCLEAR.search(text):
-        return set(_NAME.findall(text))
-    return _names(text)
+    joined = _SPLICE.sub("", text)
+    found = _names(joined)
+    return found if joined == text and _RAW.isdisjoint(found) else set(_NAME.findall(joined))
 
 
 def starts_with_standard_headers(program: str) -> bool:
@@ -138,7 +138,7 @@ def _make(compiler: str, folder: Path) -> None:
             run("c++-header", str(header), "-o", f"{header}.gch")
             known.append(_names("".join(run("c++", "-E", shown, str(header)) for shown in ("-P", "-dM"))))
         (aside / _RARE).write_text("\n".join(sorted(known[0] - known[1])))
-        (aside / _LIST).write_text(json.dumps(_sizes(aside)))
+        (aside / _LIST).write_text(_sizes(aside))
         if folder.is_dir():
             folder.rename(old)
         aside.rename(folder)
@@ -147,16 +147,16 @@ def _make(compiler: str, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != _LIST)
-    return {str(path.relative_to(folder)): path.stat().st_size for path in files}
+def _sizes(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != _LIST)
+    return "".join(f"{path.stat().st_size} {path.relative_to(folder)}\n" for path in files)
 
 
 def _whole(folder: Path) -> bool:
     """Whether all is there, as long as it was when it was made."""
     try:
-        return bool(json.loads((folder / _LIST).read_bytes()) == _sizes(folder))
-    except (OSError, ValueError):
+        return (folder / _LIST).read_bytes() == _sizes(folder).encode()
+    except OSError:
         return False
 
 
