@@ -184,8 +184,8 @@ def test_damaged_ones_are_made_again(few: None, tmp_path: Path) -> None:
     for name, damage in (
         ("rare.txt", b""),
         ("common.h.gch", b"cut"),
-        ("files.json", b"{"),
-        ("files.json", b"[" * 9999),
+        ("files.txt", b"{"),
+        ("files.txt", b"[" * 9999),
     ):
         (headers.folder / name).write_bytes(damage)
         (tmp_path / f".{headers.folder.name}.new" / "left").mkdir(parents=True)  # by one that was killed
