@@ -65,6 +65,11 @@ lock: $(READY) ## resolve docker/*/*.in into requirements.lock again (UPGRADE=--
 	@for folder in $(dir $(wildcard docker/*/requirements.in)); do echo $$folder; $(LOCK) $(UPGRADE) \
 		--python-version $$(cat $${folder}python.txt 2>/dev/null || echo 3.11) --override $${folder}overrides.txt \
 		$$(ls $${folder}*.in $${folder}torch.txt 2>/dev/null) -o $${folder}requirements.lock; done
+	@$(LOCK) $(UPGRADE) --python-version 3.10 docker/uv.in -o docker/uv.txt
+	@for folder in $(dir $(wildcard docker/*/torch.txt)); do echo $${folder}torch.lock; $(LOCK) $(UPGRADE) \
+		--python-version $$(cat $${folder}python.txt 2>/dev/null || echo 3.11) --constraint $${folder}requirements.lock \
+		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' $${folder}requirements.lock) \
+		$${folder}torch.txt -o $${folder}torch.lock; done
 distclean: ## remove every run, every environment and the ground truth
 	rm -rf runs .envs .cache
 

@@ -1,9 +1,11 @@
 #!/bin/sh
 # Makes one environment from docker/ENV, in a container image and on a host alike.
 #   docker/install.sh ENV PREFIX
-# torch comes first and by pip, which honours the machine's own configuration (a CPU build or a mirror at hand is
-# taken); everything else comes from the lock, every file checked by its hash. python.txt names another Python than 3.11;
-# prepare.py puts into the environment what is not a package.
+# Every package is installed without its dependencies and checked by its hash: uv (uv.txt), torch with what only it needs
+# (torch.lock), all the rest (requirements.lock). The exceptions: pip and setuptools as Python itself brings them, and a build
+# of torch that the machine's own pip configuration offers (a CPU build, a mirror), which no lock can know; its sha256 is kept
+# in PREFIX/.torch (torch_build.py). python.txt names another Python than 3.11; prepare.py puts into the environment what is
+# not a package. PREFIX/.ready is there when all is.
 set -eu
 name=$1
 prefix=$2
@@ -27,14 +29,15 @@ command -v "$python" >/dev/null || fail "$python is not on PATH: install Python 
 "$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" || fail "$python is not Python $version: name one, make PYTHON=/path/to/python$version"
 "$python" -c 'import ensurepip' 2>/dev/null || fail "$python cannot make environments: install python3-venv"
 
+umask 022 # programs in the sandbox read the environment as another user
+rm -f "$prefix/.ready"
 rm -rf "$prefix"
 "$python" -m venv "$prefix"
-pip() { "$prefix/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@"; }
 uv() { "$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps "$@"; }
-pip install -r "$here/uv.txt"
+"$prefix/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r "$here/uv.txt"
 if [ -f "$spec/torch.txt" ]; then
     echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
-    pip install --progress-bar on -r "$spec/torch.txt"
+    "$prefix/bin/python" "$here/torch_build.py" "$spec" "$prefix"
 fi
 echo "$name: $(grep -c '^[a-z].*==' "$spec/requirements.lock") packages of the lock, by uv"
 uv --require-hashes -r "$spec/requirements.lock"
@@ -42,5 +45,7 @@ if [ -f "$spec/prepare.py" ]; then "$prefix/bin/python" "$spec/prepare.py" "$pre
 # The package itself is linked into the environments that stages run in (those with its build backend); a scorer's environment
 # has nothing but the scorer.
 if grep -q '^setuptools==' "$spec/requirements.lock"; then uv --no-build-isolation --editable "$here/.."; fi
-sha256sum "$spec/requirements.lock" | cut -d' ' -f1 > "$prefix/.ready"
+chmod -R go+rX "$prefix" # files linked from a cache have the modes that they have there
+sha256sum "$spec/requirements.lock" | cut -d' ' -f1 > "$prefix/.ready.new"
+mv "$prefix/.ready.new" "$prefix/.ready"
 echo "$name: ready in $prefix"

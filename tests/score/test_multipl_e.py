@@ -21,6 +21,7 @@ from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor, Scoring
 from magicoder_repro.score import command, sandbox, stage
 from magicoder_repro.score.multipl_e import driver, judge, toolchains
+from magicoder_repro.score.multipl_e.languages import LANGUAGES as LANGUAGE_OF
 from magicoder_repro.score.sandbox import session as sessions
 
 LANGUAGES = benchmarks.MULTIPL_E_LANGUAGES
@@ -490,6 +491,51 @@ def test_a_toolchain_that_does_not_work_is_a_gap_too(monkeypatch: pytest.MonkeyP
     assert trouble.startswith(
         "toolchain does not work here ('<?php 1;': failed): install with `apt-get install php-cli"
     )
+
+
+def _trouble(language: str, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> str:
+    """What is said when the toolchain is another one than it seems to be."""
+    _needs(language)
+    found = replace(toolchains.find(language), **changes)
+    monkeypatch.setattr(toolchains, "find", lambda _: found)
+    trouble = judge.trouble.__wrapped__(language, sandbox.detect(), 1500)
+    assert trouble is not None and "\n" not in trouble
+    return str(trouble)
+
+
+def test_what_programs_are_promised_is_tried_in_the_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    jar = tmp_path / "javatuples.jar"
+    jar.write_bytes(b"PK\5\6" + bytes(18))  # a jar without classes, as one that cannot be read
+    trouble = _trouble("java", monkeypatch, classpath=str(jar), readonly=(jar,))
+    assert trouble.startswith("toolchain does not work here (") and "org.javatuples" in trouble
+    assert trouble.endswith(": compile error): install with `apt-get install default-jdk-headless libjavatuples-java`")
+
+
+def test_an_extension_that_is_not_loaded_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    php = replace(LANGUAGE_OF["php"], run=lambda found, _: [found.tools["php"], "-n", "program.php"])
+    monkeypatch.setitem(LANGUAGE_OF, "php", php)
+    trouble = _trouble("php", monkeypatch)
+    assert "mb_strlen" in trouble and trouble.endswith("install with `apt-get install php-cli php-mbstring`")
+
+
+@pytest.mark.parametrize(("language", "tools"), [("rs", {"rustc": "/bin/false"}), ("cpp", {"g++": "/bin/true"})])
+def test_a_compiler_that_makes_nothing_is_a_gap(
+    language: str, tools: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolchains, "headers", lambda anew=False: None)
+    trouble = _trouble(language, monkeypatch, tools=tools)
+    assert trouble.startswith("toolchain does not work here (")
+
+
+def test_a_machine_on_which_a_language_does_not_work_stops_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may be on another machine than the command: it gives no verdicts either."""
+    _needs("js")
+    found = toolchains.find("js")
+    judging = judge.Judge({"backend": sandbox.detect(), "memory_mb": 1500, "versions": {"js": found.versions}})
+    monkeypatch.setattr(toolchains, "find", lambda _: replace(found, tools={"node": "/bin/false"}))
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"^js: toolchain does not work here"):
+            judging({"language": "js", "program": "1;", "tests": "1;"})
 
 
 def test_a_toolchain_is_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

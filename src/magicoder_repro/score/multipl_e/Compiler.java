@@ -1,4 +1,5 @@
 // A Java compiler that stays alive: sources come on standard input, class files go out on standard output.
+// Each is compiled together with a file of our own, the second argument; the first is the class path.
 // It runs in a sandbox, compiles only, and processes no annotations: nothing of a program is ever executed here.
 //   in:  length of the source (4 bytes), the source in UTF-8
 //   out: length of the answer (4 bytes), then 0 (a compile error), 1 and the classes, or 2 (ask a fresh compiler);
@@ -14,6 +15,8 @@ import java.io.PrintStream;
 import java.io.StringWriter;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -33,6 +36,7 @@ class Compiler {
         DataInputStream in = new DataInputStream(System.in);
         DataOutputStream out = new DataOutputStream(System.out);
         System.setOut(new PrintStream(OutputStream.nullOutputStream()));
+        Source ours = new Source(args[1], Files.readString(Path.of(args[1])));
         while (true) {
             byte[] source;
             try {
@@ -43,7 +47,7 @@ class Compiler {
             in.readFully(source);
             byte[] answer;
             try {
-                answer = compile(new String(source, StandardCharsets.UTF_8), args[0]);
+                answer = compile(new String(source, StandardCharsets.UTF_8), args[0], ours);
             } catch (Throwable trouble) {
                 answer = new byte[] {2};
             }
@@ -53,10 +57,10 @@ class Compiler {
         }
     }
 
-    private static byte[] compile(String source, String classPath) throws IOException {
+    private static byte[] compile(String source, String classPath, Source ours) throws IOException {
         Classes classes = new Classes();
         List<String> options = List.of("-proc:none", "-nowarn", "-classpath", classPath);
-        Boolean compiled = JAVAC.getTask(new StringWriter(), classes, null, options, null, List.of(new Source(source))).call();
+        Boolean compiled = JAVAC.getTask(new StringWriter(), classes, null, options, null, List.of(new Source("program.java", source), ours)).call();
         ByteArrayOutputStream answer = new ByteArrayOutputStream();
         DataOutputStream data = new DataOutputStream(answer);
         data.writeByte(compiled ? 1 : 0);
@@ -73,8 +77,8 @@ class Compiler {
     private static class Source extends SimpleJavaFileObject {
         private final String text;
 
-        Source(String text) {
-            super(URI.create("string:///program.java"), Kind.SOURCE);
+        Source(String name, String text) {
+            super(URI.create("string:///" + name), Kind.SOURCE);
             this.text = text;
         }
 

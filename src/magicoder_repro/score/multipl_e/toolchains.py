@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +12,7 @@ from pathlib import Path
 
 from magicoder_repro import environment
 from magicoder_repro.errors import UsageError
+from magicoder_repro.score.multipl_e import precompiled
 
 INSTALL = {
     "cpp": "apt-get install g++",
@@ -38,80 +36,6 @@ _JAVATUPLES = (
     "/usr/multiple/javatuples-1.2.jar",
 )
 _SECONDS = 60.0
-_WHOLE = "bits/stdc++.h"
-# What programs use. The others' inline functions cost every program as much again: g++ instantiates at the end of each what they use.
-_COMMON = (
-    *(
-        "stdlib.h",
-        "math.h",
-        "algorithm",
-        "any",
-        "array",
-        "bitset",
-        "cassert",
-        "cctype",
-        "cerrno",
-        "cfloat",
-        "climits",
-        "clocale",
-    ),
-    *(
-        "cmath",
-        "csignal",
-        "cstdarg",
-        "cstddef",
-        "cstdint",
-        "cstdio",
-        "cstdlib",
-        "cstring",
-        "ctime",
-        "cwchar",
-        "cwctype",
-        "deque",
-    ),
-    *(
-        "exception",
-        "forward_list",
-        "functional",
-        "initializer_list",
-        "iomanip",
-        "iostream",
-        "iterator",
-        "limits",
-        "list",
-        "map",
-    ),
-    *(
-        "memory",
-        "new",
-        "numeric",
-        "optional",
-        "queue",
-        "random",
-        "ratio",
-        "set",
-        "sstream",
-        "stack",
-        "stdexcept",
-        "string",
-    ),
-    *(
-        "string_view",
-        "tuple",
-        "type_traits",
-        "typeindex",
-        "typeinfo",
-        "unordered_map",
-        "unordered_set",
-        "utility",
-        "variant",
-    ),
-    "vector",
-)
-_NOT_NAMES = re.compile(r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"\w*|'(?:\\.|[^'\\\n])+'""", re.DOTALL)
-_NAME = re.compile(r"\b[A-Za-z_]\w*")
-CPP = ("-std=c++17", "-O0", "--param", "ggc-min-heapsize=1000000")  # kB: it collects no garbage below that
-"""g++'s options; a precompiled header serves only the options that it was made with."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +71,8 @@ def find(language: str) -> Toolchain:
         return Toolchain(tools, {**found, "javatuples": "1.2"}, _outside_usr(*prefixes, jar), str(jar))
     if language == "rs":  # what is on the path may be rustup's, which needs a home
         root = Path(_output([tools["rustc"], "--print", "sysroot"]).strip())
+        if not (root / "bin" / "rustc").is_file():
+            raise _missing(language)
         return Toolchain({"rustc": str(root / "bin" / "rustc")}, found, _outside_usr(root))
     if language == "php" and "mbstring" not in _output([tools["php"], "-m"]).split():
         raise _missing(language)
@@ -170,73 +96,15 @@ def versions() -> dict[str, dict[str, str]]:
     return {language: dict(find(language).versions) for language in INSTALL if language not in missing}
 
 
-@dataclass(frozen=True)
-class Headers:
-    """g++'s standard headers, precompiled. `rare`: the names that <bits/stdc++.h> has and the common headers have not."""
-
-    folder: Path
-    rare: frozenset[str]
-
-    @property
-    def whole(self) -> tuple[str, ...]:
-        """Options that read <bits/stdc++.h>, precompiled, before a program."""
-        return ("-include", str(self.folder / "whole.h"))
-
-    @property
-    def common(self) -> tuple[str, ...]:
-        """Options that read the common headers instead; the program's own #include <bits/stdc++.h> then finds an empty file."""
-        return ("-include", str(self.folder / "common.h"), "-I", str(self.folder / "instead"))
-
-    def suffice(self, program: str) -> bool:
-        """Whether the program has none of the rare names, so that the common headers are all that it can use."""
-        return self.rare.isdisjoint(_names(program))
-
-
-def _names(text: str) -> set[str]:
-    return set(_NAME.findall(_NOT_NAMES.sub(" ", text)))
-
-
 @functools.cache
-def headers() -> Headers | None:
-    """The precompiled headers, made once for each g++; None where that does not work."""
-    compiler = find("cpp").tools["g++"]
-    identity = f"{compiler} {find('cpp').versions['g++']} {CPP} {_COMMON} {Path(compiler).stat().st_mtime_ns}"
-    cache = environment.cache().resolve() / "multipl-e"
-    folder = cache / hashlib.sha256(identity.encode()).hexdigest()[:16]
+def headers(anew: bool = False) -> precompiled.Headers | None:
+    """The precompiled headers of the g++ that is here, made once (or `anew`); None where that does not work."""
+    found = find("cpp")
     try:
-        _precompile(compiler, cache, folder)
-        return Headers(folder, frozenset((folder / "rare.txt").read_text().split()))
-    except (OSError, subprocess.SubprocessError):  # it is for speed only
+        cache = environment.cache() / "multipl-e"
+        return precompiled.load(cache, found.tools["g++"], found.versions["g++"], anew)
+    except (OSError, subprocess.SubprocessError):  # they are for speed only
         return None
-
-
-def _precompile(compiler: str, cache: Path, folder: Path) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.is_dir():
-            return
-        aside = cache / f".{folder.name}.{os.getpid()}"
-        empty = aside / "instead" / _WHOLE
-        try:
-            empty.parent.mkdir(parents=True)
-            empty.touch()
-            known = []
-            for name, included in (("whole.h", (_WHOLE,)), ("common.h", _COMMON)):
-                header = aside / name
-                header.write_text("".join(f"#include <{one}>\n" for one in included))
-                _gxx([compiler, *CPP, "-x", "c++-header", str(header), "-o", f"{header}.gch"])
-                shown = [_gxx([compiler, *CPP, "-x", "c++", "-E", *more, str(header)]) for more in (["-P"], ["-dM"])]
-                known.append(_names("".join(shown)))
-            (aside / "rare.txt").write_text("\n".join(sorted(known[0] - known[1])))
-            aside.chmod(0o755)
-            aside.rename(folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-
-
-def _gxx(command: list[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True).stdout
 
 
 def _missing(language: str) -> MissingError:

@@ -1,0 +1,170 @@
+"""Environments hold what their locks name, each file checked by its hash, and are ready only when they are whole."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+DOCKER = Path(__file__).parents[1] / "docker"
+LOCKS = [DOCKER / "uv.txt", *sorted(DOCKER.glob("*/*.lock"))]
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    """The entries of a lock: name -> the text up to the next one."""
+    entries = re.split(r"^(?=[A-Za-z0-9])", lock.read_text(), flags=re.MULTILINE)
+    return {entry.partition("==")[0]: entry for entry in entries if "==" in entry}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_every_package_of_a_lock_has_a_version_and_hashes(lock: Path) -> None:
+    pins = _pins(lock)
+    assert pins
+    for name, entry in pins.items():
+        assert re.match(rf"{re.escape(name)}==[^\s;]+", entry) and re.search(r"--hash=sha256:[0-9a-f]{64}", entry), name
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in DOCKER.glob("*/torch.txt")), ids=lambda path: path.name
+)
+def test_what_torch_needs_is_in_the_locks(folder: Path) -> None:
+    ours, index = _pins(folder / "requirements.lock"), _pins(folder / "torch.lock")
+    assert index["torch"].startswith((folder / "torch.txt").read_text().strip() + " ")
+    assert not set(ours) & set(index) and "torch" not in ours
+    assert {"filelock", "typing-extensions", "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec"} <= set(
+        ours
+    )
+    assert {name for name in index if name.startswith(("nvidia-", "triton"))}
+    if folder.name == "core":
+        required = [Requirement(line) for line in importlib.metadata.requires("torch") or []]
+        names = {one.name for one in required if one.marker is None or one.marker.evaluate({"extra": ""})}
+        assert names <= set(ours) | set(index)
+
+
+def _wheel(folder: Path, name: str, version: str, *requires: str) -> str:
+    """A package without content; its sha256."""
+    path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    files = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {one}\n" for one in requires),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(
+        f"{one},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},{len(text)}\n"
+        for one, text in files.items()
+    )
+    with zipfile.ZipFile(path, "w") as archive:
+        for one, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            archive.writestr(one, text)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with nothing but pip."""
+    folder = tmp_path_factory.mktemp("fresh") / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    return folder
+
+
+def _offline(index: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    return {**kept, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index), "PIP_CONFIG_FILE": os.devnull}
+
+
+def _torch(fresh: Path, spec: Path, index: Path) -> tuple[int, set[str], str]:
+    """The exit code of torch_build.py, the packages that it installed and what it recorded."""
+    python, site = fresh / "bin" / "python", next(fresh.glob("lib/*/site-packages"))
+    for left in (*site.glob("torch*"), *site.glob("nvidia*"), fresh / ".torch", fresh / ".wheels"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    command = [str(python), str(DOCKER / "torch_build.py"), str(spec), str(fresh)]
+    done = subprocess.run(command, env=_offline(index), capture_output=True, text=True)
+    found = {path.name.removesuffix(".dist-info") for path in site.glob("*.dist-info")}
+    record = (fresh / ".torch").read_text() if (fresh / ".torch").is_file() else ""
+    return done.returncode, {name for name in found if not name.startswith(("pip-", "setuptools-"))}, record
+
+
+def test_torch_is_checked_by_its_hash_or_recorded(fresh: Path, tmp_path: Path) -> None:
+    spec, index = tmp_path / "spec", tmp_path / "index"
+    spec.mkdir()
+    index.mkdir()
+    marker = 'torch-extra; extra == "all"'
+    official = _wheel(index, "torch", "1.0", "sympy", "nvidia-cuda==3", marker)
+    cuda = _wheel(index, "nvidia-cuda", "3")
+    sympy = _wheel(index, "sympy", "2")
+    (spec / "torch.txt").write_text("torch==1.0\n")
+    (spec / "requirements.lock").write_text(f"sympy==2 \\\n    --hash=sha256:{sympy}\n")
+    lock = f"nvidia-cuda==3 \\\n    --hash=sha256:{cuda}\ntorch==1.0 \\\n    --hash=sha256:{official}\n"
+    (spec / "torch.lock").write_text(lock)
+    code, installed, record = _torch(fresh, spec, index)
+    assert code == 0 and installed == {"torch-1.0", "nvidia_cuda-3"}  # sympy comes with the lock
+    assert record.count("checked by its hash") == 2 and official in record and cuda in record
+
+    (spec / "torch.lock").write_text(lock.replace(cuda, official))
+    code, installed, record = _torch(fresh, spec, index)
+    assert code != 0 and installed == set() and record == ""
+
+    own = _wheel(index, "torch", "1.0+mine", "sympy")
+    code, installed, record = _torch(fresh, spec, index)
+    assert code == 0 and installed == {"torch-1.0+mine"}
+    assert record.count("own build") == 1 and own in record
+
+    _wheel(index, "torch", "1.0+mine", "sympy", "nvidia-cuda")
+    code, installed, record = _torch(fresh, spec, index)
+    assert code == 0 and installed == {"torch-1.0+mine", "nvidia_cuda-3"}
+    assert record.count("own build") == 2
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A copy of what makes an environment, for one called `small`."""
+    folder = tmp_path / "docker"
+    (folder / "small").mkdir(parents=True)
+    for name in ("install.sh", "uv.txt", "torch_build.py"):
+        shutil.copy(DOCKER / name, folder)
+    (folder / "small" / "requirements.lock").write_text("sympy==2 --hash=sha256:" + "0" * 64 + "\n")
+    return folder
+
+
+def _install(recipe: Path, index: Path, prefix: Path) -> subprocess.Popen[str]:
+    environment = {**_offline(index), "PYTHON": sys.executable}
+    command = ["sh", str(recipe / "install.sh"), "small", str(prefix)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_a_file_with_another_hash_is_refused(recipe: Path, tmp_path: Path) -> None:
+    version = re.match(r"uv==(\S+)", (recipe / "uv.txt").read_text())
+    assert version is not None
+    _wheel(tmp_path, "uv", version[1])
+    prefix = tmp_path / "an environment"
+    prefix.mkdir()
+    (prefix / ".ready").write_text("of an earlier one\n")
+    process = _install(recipe, tmp_path, prefix)
+    words = process.communicate(timeout=120)[1]
+    assert process.returncode != 0 and "DO NOT MATCH THE HASHES" in words
+    assert not (prefix / ".ready").exists()
+
+
+def test_one_that_is_killed_is_not_ready(recipe: Path, tmp_path: Path) -> None:
+    prefix = tmp_path / "environment"
+    prefix.mkdir()
+    (prefix / ".ready").write_text("of an earlier one\n")
+    process = _install(recipe, tmp_path, prefix)
+    while not (prefix / "pyvenv.cfg").exists() and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (prefix / ".ready").exists()
