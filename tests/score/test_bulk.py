@@ -46,7 +46,7 @@ class Squares:
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes that judge find this file."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
 
 def _judge(folder: Path, workers: int = 2, executor: Executor | None = None, **settings: Any) -> list[dict[str, Any]]:
