@@ -19,6 +19,7 @@ for pause in 0.1 0.4 1.5; do
 done
 """
 _VARIABLE = "TMPDIR"
+_LONGEST = 48  # characters of its parent: the sockets of multiprocess lie below, and the kernel takes 107
 before: str | None = os.environ.get(_VARIABLE)
 """TMPDIR as the user has set it: what another machine is to use."""
 
@@ -26,7 +27,8 @@ before: str | None = os.environ.get(_VARIABLE)
 @contextmanager
 def own_folder() -> Iterator[None]:
     """While the block runs TMPDIR, and `tempfile`'s folder, are a new folder inside it; it is removed afterwards, also by SIGKILL."""
-    folder = tempfile.mkdtemp(prefix="magicoder-")
+    short = len(tempfile.gettempdir()) <= _LONGEST or not os.access("/tmp", os.W_OK)
+    folder = tempfile.mkdtemp(prefix="magicoder-", dir=None if short else "/tmp")
     remover = subprocess.Popen(
         ["/bin/sh", "-c", _REMOVE, "sh", folder],
         stdin=subprocess.PIPE,
@@ -36,14 +38,15 @@ def own_folder() -> Iterator[None]:
         cwd="/",
     )
     assert remover.stdin is not None
+    previous = os.environ.get(_VARIABLE)
     os.environ[_VARIABLE], tempfile.tempdir = folder, None
     try:
         yield
     finally:
-        if before is None:
+        if previous is None:
             os.environ.pop(_VARIABLE, None)
         else:
-            os.environ[_VARIABLE] = before
+            os.environ[_VARIABLE] = previous
         tempfile.tempdir = None
         shutil.rmtree(folder, ignore_errors=True)
         remover.stdin.close()
