@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from typer._click.exceptions import ClickException
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from magicoder_repro import __version__, errors, outputs, processes, temporary
 from magicoder_repro.environment import ROOT
@@ -339,11 +339,11 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
-    except ClickException as error:  # wrong words on the command line, or none
-        text = io.StringIO()
-        error.show(text)
-        print(shown(text.getvalue(), keep="\n"), end="", file=sys.stderr)
+    except NoArgsIsHelpError as error:
+        error.show()
         sys.exit(error.exit_code)
+    except ClickException as error:
+        _fail(f"{error.format_message()} (`magicoder COMMAND --help` lists what may be given)", errors.EXIT_USAGE)
     except errors.UsageError as error:
         _fail(str(error), errors.EXIT_USAGE)
     except errors.BadResultError as error:
@@ -369,7 +369,8 @@ def _of_the_input(error: Exception) -> str | None:
         reason = (
             _DISK.get(error.errno or 0) or _NAMES.get(error.errno or 0) or f"{error.strerror}: mend it or name another"
         )
-        return f"{error.filename or 'writing'}: {reason}"
+        name = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename
+        return f"{'writing' if name is None else name}: {reason}"
     if isinstance(error, UnicodeError):
         return f"an input holds text that is no Unicode ({error}): mend it"
     if isinstance(error, RecursionError):
