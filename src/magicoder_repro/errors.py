@@ -8,6 +8,7 @@ from collections.abc import Sequence
 EXIT_DONE = 0
 EXIT_BAD_RESULT = 1
 EXIT_USAGE = 2
+_LONGEST = 80  # of a name in a message
 
 
 class UsageError(Exception):
@@ -27,11 +28,12 @@ class Stopped(BaseException):
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:
-    """Names for a message: the first ones, and how many more there are."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    """Names for a message: the first ones, each cut when it is long, and how many more there are."""
+    first = ", ".join(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in names[:most])
+    return first + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def nearest(given: object, valid: Sequence[str], cutoff: float = 0.6) -> str:
     """ "did you mean 'x'? " for a message that goes on; empty when no valid name is near."""
-    near = difflib.get_close_matches(str(given), valid, 1, cutoff)
+    near = difflib.get_close_matches(str(given)[:_LONGEST], valid, 1, cutoff)
     return f"did you mean {near[0]!r}? " if near else ""

@@ -29,6 +29,7 @@ from magicoder_repro.score import ds1000, judges
 from magicoder_repro.score.multipl_e import toolchains
 
 Config = Callable[[Profile], dict[str, Any]]
+_LOCK = ".lock"  # stays in a run's folder
 _END_SECONDS = 10.0  # in which a stopped stage ends by itself
 
 
@@ -293,6 +294,9 @@ def run(profile_name: str, profile: Profile, folder: Path, targets: tuple[str, .
     if BY_NAME["report"] in stages:
         compare.recorded_folder(profile.report)  # a wrong name is told now, not after the work
     made = 0
+    for stage in stages if not (folder / _LOCK).exists() else ():
+        if not artifact.is_ours(folder / stage.name):
+            raise UsageError(f"{folder / stage.name} exists and is no result of ours: name another folder with --runs")
     folder.mkdir(parents=True, exist_ok=True)
     with _only_run(folder) as lock:
         for number, stage in enumerate(stages, 1):
@@ -362,7 +366,7 @@ def _in_process(stage: Stage, profile_name: str, folder: Path, lock: int) -> Non
 @contextmanager
 def _only_run(folder: Path) -> Iterator[int]:
     """Two runs in one folder would spoil each other: the second one is refused. Gives the lock's descriptor."""
-    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
+from magicoder_repro import strict_yaml
 from magicoder_repro.environment import ROOT
 from magicoder_repro.errors import UsageError, nearest
 
@@ -214,7 +214,9 @@ class Analysis(_Strict):
 
 
 class Report(_Strict):
-    recorded: str | None = Field(description="folder under results/ that this run is compared with")
+    recorded: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)] | None = Field(
+        description="folder under results/ that this run is compared with: a plain name"
+    )
     comparable: bool = Field(description="whether the paper's numbers are of the same models")
 
 
@@ -245,8 +247,8 @@ def load(name: str) -> Profile:
         hint = nearest(name, known())
         raise UsageError(f"unknown profile {name!r}: {hint}profiles/ has {', '.join(known())}")
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = strict_yaml.load(path.read_bytes())
+    except ValueError as error:
         raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a mapping of settings")
@@ -274,11 +276,18 @@ def _explain(error: ValidationError) -> str:
         return f"the key {key!r} is missing: add it"
     if kind in ("literal_error", "union_tag_invalid"):
         options = context.get("expected") or context["expected_tags"]
-        return f"{key}: should be {options}, got {given!r}{_mend(_nearest(given, _expected(context)))}"
+        return f"{key}: should be {options}, got {_short(given)}{_mend(_nearest(given, _expected(context)))}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{key}: should be a mapping of settings, got {given!r:.80}"
+        return f"{key}: should be a mapping of settings, got {_short(given)}"
     write = _number(given, kind) if kind in ("int_type", "float_type") else None
-    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {given!r:.80}{_mend(write)}"
+    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {_short(given)}{_mend(write)}"
+
+
+def _short(given: Any) -> str:
+    try:
+        return f"{given!r:.80}"
+    except ValueError:  # a whole number that Python does not print
+        return "a number with thousands of digits"
 
 
 def _mend(text: str | None) -> str:

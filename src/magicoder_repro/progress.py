@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
+from magicoder_repro.terminal import shown
+
 if TYPE_CHECKING:  # a command that says a line or two does not wait for it
     from rich.console import Console
     from rich.progress import Progress
@@ -19,10 +21,16 @@ _LINE_EVERY = 10.0  # seconds between lines when standard error is not a termina
 
 def say(text: str) -> None:
     """Prints one line to standard error."""
+    text = shown(text)
     if sys.stderr.isatty():
         _console().print(text, markup=False)  # above a bar that is there
     else:
         print(text, file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """Prints one line of a command's answer to standard output."""
+    print(shown(text))
 
 
 @cache
@@ -36,6 +44,7 @@ class Bar:
     """Counts finished units of one stage's work."""
 
     def __init__(self, label: str, total: int, unit: str, progress: Progress | None) -> None:
+        label = shown(label)
         self._label, self._total, self._unit, self._progress = label, total, unit, progress
         self._done = 0
         self._resumed = 0
@@ -85,10 +94,10 @@ def bar(label: str, total: int, unit: str) -> Iterator[Bar]:
     )
 
     columns = (
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

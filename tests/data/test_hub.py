@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from magicoder_repro.artifact import Work
 from magicoder_repro.data import hub
 from magicoder_repro.errors import UsageError
+from magicoder_repro.train import base_model
 
 _ANSWERS = {
     "gated": (401, {"X-Error-Code": "GatedRepo"}),
@@ -82,3 +84,74 @@ def test_a_dataset_without_the_column(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"text": "x"}\n')
     with pytest.raises(UsageError, match=r"k: 'json' has no column 'content': it has text"):
         list(hub.rows("k", "json", ("content",), data_files=str(tmp_path / "rows.jsonl"), streaming=True))
+
+
+def test_a_dataset_with_a_loading_script(tmp_path: Path) -> None:
+    folder = tmp_path / "scripted"
+    folder.mkdir()
+    (folder / "scripted.py").write_text("raise SystemExit('run')")
+    with pytest.raises(UsageError, match=r"k: '.*scripted': it would run code of its own.*Parquet"):
+        list(hub.rows("k", str(folder), ("content",)))
+
+
+@pytest.mark.parametrize(
+    "content", ['{"content": null}', '{"content": [1]}', '{"content": "a"}\n{"content": ', "[" * 5000, "\0", "\ufeff[]"]
+)
+def test_a_dataset_of_other_values(content: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(content)
+    with pytest.raises(UsageError, match=r"^k: 'json': "):
+        list(hub.rows("k", "json", ("content",), data_files=str(tmp_path / "rows.jsonl"), streaming=True))
+
+
+_CONFIG = '{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": %s}'
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"config.json": ""},
+        {"config.json": "[" * 5000},
+        {"config.json": "[]"},
+        {"config.json": '{"model_type": "x\x1b"}'},
+        {
+            "config.json": '{"model_type": "x", "auto_map": {"AutoConfig": "m.C", "AutoModelForCausalLM": "m.M"}}',
+            "m.py": "1 / 0",
+        },
+        {"config.json": _CONFIG % 8, "tokenizer.json": "{}", "model.safetensors": "x"},
+        {"config.json": _CONFIG % '"a"', "tokenizer.json": "[]"},
+        {"config.json": _CONFIG % 8, "tokenizer_config.json": '{"tokenizer_class": 5}'},
+    ],
+)
+def test_a_model_folder_that_is_none(files: dict[str, str], tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    config = {"base_model": {"source": str(tmp_path), "dtype": "float32"}}
+    with pytest.raises(UsageError, match=r"^base_model\.source: "):
+        base_model.build(Work(tmp_path / "out", {}, config))
+
+
+@pytest.mark.parametrize(("variable", "stage"), [("HF_HOME", "evol-instruct"), ("HF_HUB_CACHE", "base-model")])
+def test_a_cache_that_is_a_file(variable: str, stage: str, address: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    environment = {
+        **keep,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_ENDPOINT": f"{address}/missing",
+        variable: str(tmp_path / "file"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "magicoder_repro.cli",
+        "stage",
+        stage,
+        "--profile",
+        "paper",
+        "--runs",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.count("error: ") == 1

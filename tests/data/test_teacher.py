@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from magicoder_repro import prompts
 from magicoder_repro.data.oss_instruct import parse
@@ -200,6 +202,86 @@ def test_an_answer_that_is_no_chat_completion_is_quoted(profile: Any, tmp_path: 
         line = _one_line(_run(profile(url, concurrency=1)))
     assert said in line and "teacher.server.base_url" in line and len(seen) == 1
     assert not (tmp_path / "runs" / "oss-instruct.partial").exists()
+
+
+_LEAF = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.sampled_from([10**4000, 1e400, "12", "\ud800", -5]), st.text(max_size=5)
+)
+_ANY = st.recursive(
+    _LEAF, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+)
+
+
+def _or_any(**fields: Any) -> st.SearchStrategy[Any]:
+    """An object whose fields are there or not, with a right or any value; or anything else."""
+    return st.fixed_dictionaries(
+        {}, optional={name: st.one_of(right, right, right, _ANY) for name, right in fields.items()}
+    )
+
+
+_CHOICE = _or_any(
+    index=st.just(0), finish_reason=st.just("stop"), message=_or_any(role=st.just("assistant"), content=_LEAF)
+)
+_USAGE = _or_any(prompt_tokens=st.just(1), completion_tokens=_LEAF)
+_BODY = _or_any(
+    id=st.just("x"),
+    object=st.just("chat.completion"),
+    choices=st.lists(_CHOICE, max_size=2),
+    usage=_USAGE,
+    system_fingerprint=_LEAF,
+)
+
+
+def test_any_body_is_a_reply_or_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from magicoder_repro import records
+    from magicoder_repro.data import teacher
+    from magicoder_repro.data.oss_instruct import _judge
+    from magicoder_repro.errors import UsageError
+    from magicoder_repro.profile import ServerTeacher, load
+
+    body = b""
+    config = load("smoke").teacher.model_copy(update={"server": ServerTeacher(kind="server")})
+    question = teacher.Question((("user", "x"),), 1, 10)
+    replies = 0
+
+    @settings(max_examples=60, deadline=None, derandomize=True)
+    @given(content=st.one_of(_BODY, _BODY.map(lambda found: json.dumps(found).encode()[:-1]), st.binary(max_size=9)))
+    @example(content=b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    @example(content=b'{"choices": ' + b"9" * 5000 + b"}")
+    @example(content={**_completion(GOOD), "usage": {"prompt_tokens": "12", "completion_tokens": [1]}})
+    @example(content={**_completion(GOOD), "usage": "much"})
+    @example(content=_completion("a\ud800b"))
+    def ask(content: Any) -> None:
+        nonlocal body, replies
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        try:
+            reply = client.ask(question)
+        except UsageError as error:
+            assert "\n" not in str(error) and len(str(error)) < 1000
+            return
+        replies += 1
+        row = {**_judge(reply), **teacher.usage(reply)}
+        assert all(type(row[name]) is int and 0 <= row[name] < 1 << 50 for name in teacher.USAGE)
+        records.write_jsonl(tmp_path / "row.jsonl", [row])
+        (tmp_path / "row.jsonl").read_text(encoding="utf-8").encode()
+
+    with _server(lambda _, number: (200, body)) as (url, _):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        with teacher.connect(config) as client:
+            ask()
+    assert replies > 5
+
+
+def test_a_prompt_that_utf8_cannot_hold_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    from magicoder_repro.data import teacher
+    from magicoder_repro.profile import ServerTeacher, load
+
+    config = load("smoke").teacher.model_copy(update={"server": ServerTeacher(kind="server")})
+    with _server(lambda _, number: (200, GOOD)) as (url, seen):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        with teacher.connect(config) as client:
+            assert client.ask(teacher.Question((("user", "\ud800"),), 1, 10)).finish_reason == "refused"
+    assert not seen
 
 
 def test_a_tokenizer_that_tiktoken_does_not_have(profile: Any) -> None:

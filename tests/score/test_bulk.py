@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from magicoder_repro import records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor
 from magicoder_repro.score import bulk
@@ -46,7 +50,7 @@ class Squares:
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The processes that judge find this file."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
 
 def _judge(folder: Path, workers: int = 2, executor: Executor | None = None, **settings: Any) -> list[dict[str, Any]]:
@@ -118,3 +122,70 @@ def test_killed_in_the_middle_it_goes_on_and_leaves_nothing_running(tmp_path: Pa
     assert 0 < _done(work) < len(REQUESTS)
     assert _judge(work, **settings) == EXPECTED
     assert _done(work) == len(REQUESTS)
+
+
+def _lines(path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+
+
+_ANSWERS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "half a line": lambda lines: [*lines[:2], lines[2][:9]],
+    "reordered": lambda lines: lines[::-1],
+    "another verdict": lambda lines: [lines[0], lines[1].replace(b"square", b"sguare"), *lines[2:]],
+    "a line twice": lambda lines: [lines[0], *lines],
+    "too many": lambda lines: lines + lines,
+    "no JSON": lambda lines: [b"\0\xff\n"] * 20,
+    "deep": lambda lines: [b"[" * 5000 + b"\n"],
+}
+
+
+@pytest.mark.parametrize(
+    "damages", [("half a line", "reordered", "another verdict"), ("a line twice", "too many", "no JSON"), ("deep",)]
+)
+def test_damaged_answers_are_given_again(damages: tuple[str, ...], finished: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(finished, work)
+    for rank, damage in enumerate(damages):
+        _lines(work / "answers" / f"{rank:05d}.jsonl", _ANSWERS[damage])
+    assert _judge(work, 1) == EXPECTED
+
+
+def test_exchanged_answers_and_damaged_requests_are_noticed(finished: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(finished, work)
+    one, other, third = (work / "answers" / f"0000{rank}.jsonl" for rank in range(3))
+    one.rename(work / "x"), other.rename(one), (work / "x").rename(other)
+    _lines(work / "requests" / "00000.jsonl", lambda lines: lines[:2])
+    _lines(work / "requests" / "00002.jsonl", lambda lines: [line.replace(b"1", b"2") for line in lines])
+    third.unlink()
+    assert _judge(work, 1) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"identity": ', "no JSON", "shards", pytest.param(None, id="absent")]
+)  # "shards": another number of them
+def test_a_damaged_job_is_begun_again(content: str | None, finished: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(finished, work)
+    path = work / "job.json"
+    about = json.loads(path.read_text())
+    path.unlink()
+    if content is not None:
+        path.write_text(json.dumps({**about, "shards": 2}) if content == "shards" else content)
+    bulk._prepare(REQUESTS, SQUARES, {}, work, 1, Executor())
+    job = bulk._Job.read(work)
+    job.cut_damaged()
+    assert job.identity == about["identity"] and job.shards == (2 if content == "shards" else 3)
+    assert not any(records.Journal.read(path, job._key(int(path.stem))) for path in work.glob("answers/*"))
+    assert [len(list(records.read_jsonl(path))) for path in sorted(work.glob("requests/*"))][:2] == (
+        [12, 11] if content == "shards" else [8, 8]
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "work"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        assert _judge(folder, 1) == EXPECTED
+    return folder

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 from magicoder_repro import artifact, prompts
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Recipe
-from magicoder_repro.train import sft, tokenize
+from magicoder_repro.train import checkpoints, sft, tokenize
 
 RECIPE: dict[str, Any] = {
     "max_length": 320,
@@ -192,3 +194,73 @@ def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: 
     assert whole["counts"]["steps"] == 6
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss"] < log[0]["loss"]
+
+
+def _build(model_folder: Path, records: Path, out: Path) -> None:
+    config = {"recipe": RECIPE, "label": "t", "saved_dtype": "float32"}
+    artifact.build(artifact.Request("sft", out, config, {"model": model_folder, "records": records}, "core"), sft.build)
+
+
+@pytest.fixture(scope="module")
+def interrupted(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `records`, an undisturbed training `whole`, and `out.partial` of one that ended after its second checkpoint."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    _records(folder / "records")
+    _build(model_folder, folder / "records", folder / "whole")
+
+    def end(_: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sft._Progress, "on_step_end", end)
+        _build(model_folder, folder / "records", folder / "out")
+    return folder
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+_DAMAGES: dict[str, tuple[dict[str, Callable[[Path], None]], int]] = {
+    # what happens to which file of which checkpoint, and the step that training goes on from
+    "empty state": ({"checkpoint-4/trainer_state.json": lambda path: path.open("wb").close()}, 2),
+    "cut optimizer": ({"checkpoint-4/optimizer.pt": _cut}, 2),
+    "changed weights": ({"checkpoint-4/model.safetensors": _flip}, 2),
+    "random state gone": ({"checkpoint-4/rng_state.pth": Path.unlink}, 2),
+    "no mark": ({"checkpoint-4/whole.json": Path.unlink}, 2),
+    "cut mark": ({"checkpoint-4/whole.json": _cut}, 2),
+    "both": ({"checkpoint-4/scheduler.pt": _cut, "checkpoint-2/optimizer.pt": _cut}, 0),
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_a_damaged_checkpoint_is_set_aside_and_the_weights_are_the_same(
+    damage: str, interrupted: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(interrupted / "out.partial", tmp_path / "out.partial")
+    folder = tmp_path / "out.partial" / "work" / "checkpoints"
+    changes, step = _DAMAGES[damage]
+    for name, change in changes.items():
+        change(folder / name)
+    if damage in ("empty state", "both"):
+        _build(model_folder, interrupted / "records", tmp_path / "out")
+        whole, mended = (artifact.read_manifest(path)["outputs"] for path in (interrupted / "whole", tmp_path / "out"))
+        assert mended == whole
+    else:
+        assert checkpoints.last(folder) == (folder / f"checkpoint-{step}", step)
+        assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-2", "damaged-checkpoint-4"]
+    said = capsys.readouterr().err
+    assert said.count("set aside") == len(changes) and "checkpoint of step 4 is damaged" in said
+
+
+def test_whole_checkpoints_stay_and_the_newest_is_taken(interrupted: Path) -> None:
+    folder = interrupted / "out.partial" / "work" / "checkpoints"
+    assert checkpoints.last(folder) == (folder / "checkpoint-4", 4)
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-2", "checkpoint-4"]

@@ -30,7 +30,8 @@ def ask_all(
     rows: dict[int, records.Record] = {}
     with records.Journal(work.private / "replies.jsonl") as journal, bar(label, count, unit) as progress:
         for row in journal.rows:
-            rows[row["position"]] = row
+            if isinstance(row.get("position"), int):
+                rows[row["position"]] = row
         progress.resume(len(rows))
         failures = _Failures(config.give_up_after)
 

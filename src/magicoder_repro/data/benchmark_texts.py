@@ -8,6 +8,7 @@ from pathlib import Path
 
 from magicoder_repro import benchmarks, records
 from magicoder_repro.environment import file_sha256
+from magicoder_repro.errors import UsageError
 
 _MBPP_TASKS = range(11, 511)
 # The official source quotes the last one so that it never equals a solution: it is no exemption in effect.
@@ -52,11 +53,18 @@ def identity() -> dict[str, str]:
 
 
 def _mbpp(path: Path, field: str) -> list[str]:
-    return [row[field] for row in records.read_jsonl(path, ("task_id", field)) if int(row["task_id"]) in _MBPP_TASKS]
+    return [row[field] for row in records.read_jsonl(path, ("task_id",), (field,)) if _number(row, path) in _MBPP_TASKS]
+
+
+def _number(row: records.Record, path: Path) -> int:
+    try:
+        return int(row["task_id"])
+    except (ArithmeticError, TypeError, ValueError):
+        raise UsageError(f"{path}: a 'task_id' is {str(row['task_id'])[:80]!r}, not a number") from None
 
 
 def _stripped(path: Path, field: str) -> list[str]:
-    texts = [row[field].strip() for row in records.read_jsonl(path, (field,))]
+    texts = [row[field].strip() for row in records.read_jsonl(path, texts=(field,))]
     return [text for text in texts if text]
 
 
@@ -82,7 +90,7 @@ def _human_eval_solutions(_: Path) -> list[str]:
 
 def _ds1000(path: Path) -> list[str]:
     texts = []
-    for row in records.read_jsonl(path, ("prompt",)):
+    for row in records.read_jsonl(path, texts=("prompt",)):
         prompt = row["prompt"]
         for mark in ("SOLUTION START", "BEGIN SOLUTION"):
             if mark in prompt:

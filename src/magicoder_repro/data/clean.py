@@ -17,7 +17,7 @@ _FIELDS = ("seed", "problem", "solution")
 def build(work: Work) -> None:
     """`records.jsonl` -> kept `records.jsonl` and `dropped.jsonl` with `reason`."""
     config = Clean.model_validate(work.config["clean"])
-    rows = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", required=_FIELDS))
+    rows = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", texts=_FIELDS))
     kept, dropped = deduplicate(rows, config.seed)
     if not kept:
         raise UsageError(f"{work.inputs['records']}: no record to clean")

@@ -67,6 +67,8 @@ def _local_documents(source: LocalFiles, max_bytes: int) -> Iterator[dict[str, A
     if name and name not in folders:
         return
     root = Path(source.root.replace("{" + name + "}", folders[name]) if name else source.root)
+    if "\0" in source.root:
+        raise UsageError(f"corpus.sources: the root {source.root!r} is no path")
     count = 0
     for path in sorted(root.rglob("*")):
         if count == source.files:

@@ -34,7 +34,7 @@ def _released(dataset: str) -> list[records.Record]:
 
 def _evolved(work: Work, config: EvolInstruct) -> list[records.Record]:
     setup = Teacher.model_validate(work.config["teacher"])
-    sources = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", ("index", "problem", "solution")))
+    sources = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", ("index",), ("problem", "solution")))
     sources = sources[: config.records]
 
     def prepare(client: teacher.Client) -> Callable[[int], Job]:

@@ -13,25 +13,27 @@ from magicoder_repro.errors import UsageError
 @contextmanager
 def access(key: str, name: str) -> Iterator[None]:
     """Around calls that load `name`, which the profile names under `key`: their errors are UsageErrors."""
-    from datasets.exceptions import DatasetsError
-
     try:
         yield
-    except (OSError, ValueError, DatasetsError) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # the libraries have no common class: KeyError, RuntimeError, SafetensorError, ...
         if isinstance(error, OSError) and error.errno is not None:  # this machine's, such as a full disk
             raise
         raise UsageError(f"{key}: {name!r}: {_mend(error)}") from None
 
 
 def rows(key: str, name: str, fields: Sequence[str], **options: Any) -> Iterator[records.Record]:
-    """The rows of a dataset's training split; every one has `fields`."""
+    """The rows of a dataset's training split; every one has text in `fields`."""
     from datasets import load_dataset
 
     with access(key, name):
-        for row in load_dataset(name, split="train", **options):
+        for number, row in enumerate(load_dataset(name, split="train", **options), 1):
             for field in fields:
                 if field not in row:
                     raise UsageError(f"{key}: {name!r} has no column {field!r}: it has {', '.join(row)}")
+                if not isinstance(row[field], str):
+                    raise UsageError(f"{key}: {name!r}: row {number} has no text in the column {field!r}")
             yield row
 
 
@@ -62,4 +64,6 @@ def _mend(error: BaseException) -> str:
         return "the hub refuses the token: `hf auth login` with one that may read it"
     if met(ConnectionError, LocalEntryNotFoundError):
         return "no way to the hub, and no copy in its cache: run where there is a network (or mend HF_ENDPOINT)"
-    return f"cannot be loaded: {text[:200]}"
+    if "scripts are no longer supported" in text or "trust_remote_code" in text:
+        return "it would run code of its own, which is not run here: give a repository of plain data or weights (Parquet, safetensors)"
+    return f"cannot be loaded: {text[:200] or type(error).__name__}"

@@ -19,7 +19,7 @@ _MARGIN = 10  # tokens left free between prompt, reply and the context
 def build(work: Work) -> None:
     """`records.jsonl` of seeds -> `records.jsonl` with `openai_fingerprint, problem, solution`, and `dropped.jsonl`."""
     config = Teacher.model_validate(work.config["teacher"])
-    seeds = list(records.read_jsonl(work.inputs["seeds"] / "records.jsonl", ("raw_index", "index", "seed", "lang")))
+    seeds = list(records.read_jsonl(work.inputs["seeds"] / "records.jsonl", ("raw_index", "index"), ("seed", "lang")))
 
     def prepare(client: teacher.Client) -> Callable[[int], Job]:
         count = client.counter()

@@ -51,12 +51,9 @@ def from_documents(path: Path, language: str, seed: int) -> tuple[list[records.R
     """All seeds of one language in the order of `index`, and how many documents had no line to give."""
     documents = []
     found = each(
-        records.read_jsonl(path, required=("content",)), records.count_lines(path), f"seeds {language}", "documents"
+        records.read_jsonl(path, texts=("content",)), records.count_lines(path), f"seeds {language}", "documents"
     )
-    for number, record in enumerate(found, 1):
-        if not isinstance(record["content"], str):
-            raise UsageError(f"{path}:{number}: the field 'content' is not text")
-        documents.append(record["content"])
+    documents += [record["content"] for record in found]
     snippets = extract(documents, seed)
     kept = [(raw_index, snippet) for raw_index, snippet in enumerate(snippets) if snippet is not None]
     rows = [

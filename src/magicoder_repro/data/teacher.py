@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import queue
@@ -12,21 +13,28 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
+from urllib.parse import unquote, urlsplit
 
+import httpx2
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
+from magicoder_repro import records
 from magicoder_repro.data import embedded_model, token_counts
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import EmbeddedTeacher, Teacher
 from magicoder_repro.progress import say
+from magicoder_repro.terminal import without_secrets
 
 _START_SECONDS = 120.0
 _REPLY_SECONDS = 600.0
+_LONGEST_REFUSAL = 2000  # characters
+_MOST_TOKENS = 1 << 40  # of one request: more is no number of tokens
 USAGE = ("prompt_tokens", "completion_tokens")
 
 # GBNF of the two sections (llama.cpp's `grammar` in the request body). A weak model tends to repeat lines until it is cut
@@ -82,7 +90,12 @@ class Client:
             clients = [openai.OpenAI(base_url=url, api_key=key, timeout=_REPLY_SECONDS, max_retries=3) for url in urls]
         except openai.OpenAIError as error:
             raise UsageError(f"teacher: {str(error).splitlines()[0]} (set OPENAI_API_KEY)") from None
-        self._url = str(clients[0].base_url)
+        except (ValueError, TypeError, httpx2.InvalidURL):
+            raise UsageError(
+                "teacher: no address of a server: mend teacher.server.base_url or OPENAI_BASE_URL (http://HOST:PORT/v1)"
+            ) from None
+        self._address = str(clients[0].base_url)
+        self._url = without_secrets(self._address)
         for index in range(self.workers):
             self._free.put(clients[index % len(clients)])
 
@@ -98,7 +111,9 @@ class Client:
         except openai.APIConnectionError:
             raise UsageError(_no_connection(self._url)) from None
         except openai.BadRequestError as error:
-            return Reply(" ".join(error.message.split()), "refused", None)
+            return Reply(_short(error.message, _LONGEST_REFUSAL), "refused", None)
+        except UnicodeEncodeError:
+            return Reply("the prompt holds a lone surrogate, which UTF-8 cannot", "refused", None)
         except openai.APIStatusError as error:
             raise UsageError(_refusal(self._url, self._config.model, error.status_code, error.message)) from None
         finally:
@@ -125,7 +140,7 @@ class Client:
         )
         try:
             return _reply(raw.parse())
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
             raise UsageError(
                 f"teacher: {self._url} answers with something that is no chat completion ({_short(raw.text) or 'nothing'}): "
                 "mend teacher.server.base_url (it usually ends in /v1)"
@@ -135,14 +150,18 @@ class Client:
         """Counts a text's tokens as the profile says: with tiktoken, or by llama.cpp's `/tokenize`."""
         if self._config.tokenizer != "server":
             return token_counts.of_tiktoken(self._config.tokenizer, "teacher.tokenizer")
-        url = self._url.rstrip("/").removesuffix("/v1") + "/tokenize"
+        address = urlsplit(self._address)
+        host = address.netloc.rpartition("@")[2]
+        url = f"{address.scheme}://{host}{address.path.rstrip('/').removesuffix('/v1')}/tokenize"
+        headers = {"Content-Type": "application/json", **_authorization(address.username, address.password)}
+        query = f"?{address.query}" if address.query else ""
 
         def count(text: str) -> int:
             body = json.dumps({"content": text, "add_special": False}).encode()
-            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+            request = urllib.request.Request(url + query, body, headers)
             try:
                 with urllib.request.urlopen(request, timeout=_REPLY_SECONDS) as reply:
-                    return len(json.load(reply)["tokens"])
+                    return len(records.loads(reply.read())["tokens"])
             except urllib.error.HTTPError as error:
                 if error.code in (404, 405, 501):  # a server, but not llama.cpp's
                     raise UsageError(
@@ -154,7 +173,7 @@ class Client:
                 raise UsageError(
                     f"teacher: {url} counts no tokens ({error}): set teacher.tokenizer to the name of an OpenAI model"
                 ) from None
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 raise UsageError(_no_connection(url)) from None
 
         return count
@@ -199,14 +218,34 @@ def _reply(completion: ChatCompletion) -> Reply:
     """The first choice. What the client makes of a body that is none of the API's is no ChatCompletion, or only by name."""
     if isinstance(completion.choices, list) and not completion.choices:
         return Reply("", "empty", None)
-    choice, usage = completion.choices[0], completion.usage
+    choice = completion.choices[0]
     text, finish_reason = choice.message.content or "", choice.finish_reason or ""
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not isinstance(finish_reason, str):
         raise TypeError("its content is no text")
-    fingerprint = completion.system_fingerprint
-    if usage is None:
-        return Reply(text, finish_reason, fingerprint)
-    return Reply(text, finish_reason, fingerprint, usage.prompt_tokens or 0, usage.completion_tokens or 0)
+    fingerprint = completion.system_fingerprint if isinstance(completion.system_fingerprint, str) else None
+    costs = [_tokens(completion.usage, name) for name in USAGE]
+    if not all(part.isascii() or _is_unicode(part) for part in (text, finish_reason, fingerprint or "")):
+        return Reply("", "text that is no Unicode", None, *costs)
+    return Reply(text, finish_reason, fingerprint, *costs)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold it: JSON may hold halves of a surrogate pair, which no tokenizer reads."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def _tokens(usage: Any, name: str) -> int:
+    """What the server says that this request cost; 0 when that is no number of tokens."""
+    found = getattr(usage, name, None)
+    return found if type(found) is int and 0 <= found < _MOST_TOKENS else 0
+
+
+def _authorization(user: str | None, password: str | None) -> dict[str, str]:
+    """The header for the user and password of an address."""
+    if user is None:
+        return {}
+    pair = f"{unquote(user)}:{unquote(password or '')}"
+    return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
 def usage(*replies: Reply) -> dict[str, int]:
@@ -214,9 +253,9 @@ def usage(*replies: Reply) -> dict[str, int]:
     return {name: sum(getattr(reply, name) for reply in replies) for name in USAGE}
 
 
-def _short(text: str) -> str:
-    """The beginning of what a server said, on one line."""
-    return " ".join(text.split())[:200]
+def _short(text: str, most: int = 200) -> str:
+    """The beginning of what a server said, on one line, without the keys that it repeats."""
+    return without_secrets(" ".join(text.split()))[:most]
 
 
 def _no_connection(url: str) -> str:

@@ -25,6 +25,8 @@ def of_tiktoken(name: str, key: str) -> Callable[[str], int]:
     try:
         encoding = tiktoken.get_encoding(encoding_name)
     except (OSError, ValueError) as error:  # of `requests`; a table whose hash is wrong
+        if isinstance(error, OSError) and error.filename is not None:  # this machine's
+            raise
         raise UsageError(
             f"{key}: the table of {encoding_name!r} cannot be downloaded ({type(error).__name__}): run once with a network, "
             "or set TIKTOKEN_CACHE_DIR to a folder of another machine that has it"

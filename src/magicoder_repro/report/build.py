@@ -6,15 +6,15 @@ import io
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from magicoder_repro import artifact, environment, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.errors import BadResultError
 from magicoder_repro.profile import Profile
-from magicoder_repro.progress import say
-from magicoder_repro.report import compare
+from magicoder_repro.progress import say, tell
+from magicoder_repro.report import compare, page
+from magicoder_repro.report.page import number
 from magicoder_repro.report.rows import MODELS, Row, collect
+from magicoder_repro.terminal import shown
 
 _SECTIONS = {
     "data": "The training data",
@@ -65,14 +65,6 @@ def build(work: Work) -> None:
         "commit": environment.git_commit(),
     }
     records.write_json(work.out / "report.json", report)
-    templates = Environment(
-        loader=PackageLoader("magicoder_repro", "report"),
-        autoescape=lambda name: bool(name and name.endswith(".html.jinja")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["number"] = _number
     context = {
         **report,
         "sections": [(title, [row for row in rows if row.section == key]) for key, title in _SECTIONS.items()],
@@ -81,7 +73,7 @@ def build(work: Work) -> None:
         "regressions": [row for row in rows if row.verdict == "OUT OF TOLERANCE"],
     }
     for name in ("report.md", "report.html"):
-        records.write_text(work.out / name, templates.get_template(f"{name}.jinja").render(context))
+        records.write_text(work.out / name, page.template(f"{name}.jinja").render(context))
     work.counts.update(numbers=len(rows), gaps=len(gaps))
 
 
@@ -89,28 +81,32 @@ def print_table(folder: Path, quiet: bool) -> None:
     """Prints the numbers of a finished report and its path; raises when one left its tolerance."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    def cell(text: str) -> Text:  # no markup of rich's
+        return Text(shown(text))
 
     report = records.read_json(folder / "report.json")
     rows = [Row(**row) for row in report["rows"]]
     if not quiet:
         paper = "the paper" if report["comparable"] else "the paper (not comparable: another model)"
-        table = Table(title=report["description"], title_justify="left")
+        table = Table(title=cell(report["description"]), title_justify="left")
         for heading in ("number", "this run", "95%", "recorded", paper, "verdict"):
             table.add_column(heading, justify="left" if heading in ("number", "verdict") else "right")
         for row in rows:
-            interval = "" if row.low is None else f"{_number(row.low)}-{_number(row.high)}"
+            interval = "" if row.low is None else f"{number(row.low)}-{number(row.high)}"
             table.add_row(
-                row.name,
-                f"{_number(row.value)} {row.unit}",
+                cell(row.name),
+                cell(f"{number(row.value)} {row.unit}"),
                 interval,
-                _number(row.recorded),
-                _number(row.paper),
-                row.verdict,
+                number(row.recorded),
+                number(row.paper),
+                cell(row.verdict),
             )
         console = Console()
         console.print(table) if console.is_terminal else Console(width=150).print(table)
         for gap in report["gaps"]:
-            print(f"skipped: {gap}")
+            tell(f"skipped: {gap}")
     say(f"report: {folder / 'report.html'}")
     out = [row for row in rows if row.verdict == "OUT OF TOLERANCE"]
     told = []
@@ -118,7 +114,7 @@ def print_table(folder: Path, quiet: bool) -> None:
         told.append(
             f"{len(out)} numbers left their tolerance: "
             + "; ".join(
-                f"{row.key} {_number(row.value)}, recorded {_number(row.recorded)} +- {_number(row.allowed)}"
+                f"{row.key} {number(row.value)}, recorded {number(row.recorded)} +- {number(row.allowed)}"
                 for row in out
             )
         )
@@ -126,14 +122,6 @@ def print_table(folder: Path, quiet: bool) -> None:
         told.append(f"{len(report['lost'])} recorded numbers are not in this run: {', '.join(report['lost'])}")
     if told:
         raise BadResultError("; ".join(told))
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    if value == int(value):
-        return f"{value:.0f}"
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
 
 
 def _is_gap(benchmark: str, unjudged: set[str]) -> bool:
@@ -216,11 +204,11 @@ def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
         {"title": "Training loss", "svg": loss},
         {
             "title": "Similarity to HumanEval",
-            "svg": _trimmed((inputs["analyze"] / "similarity.svg").read_text()),
+            "svg": _trimmed((inputs["analyze"] / "similarity.svg").read_text(encoding="utf-8")),
         },
         {
             "title": "Lengths of problems and solutions",
-            "svg": _trimmed((inputs["analyze"] / "lengths.svg").read_text()),
+            "svg": _trimmed((inputs["analyze"] / "lengths.svg").read_text(encoding="utf-8")),
         },
     ]
 

@@ -2,7 +2,8 @@
 
 A judge is a callable object, record in, record out, built in the process that does the work from `settings` by `factory`, the
 `module:name` of its class. Every answer goes into its shard's journal under the work folder, which all machines must see. A killed
-run goes on there, and neither the executor nor the number of shards or workers changes an answer or its place.
+run goes on there, and neither the executor nor the number of shards or workers changes an answer or its place. What is damaged in
+that folder is noticed (a journal is chained to its job and shard) and done again.
 The executor runs in a process of its own: what it starts dies with it, and it dies with the caller.
 """
 
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import processes, records
+from magicoder_repro import processes, records, temporary
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor
 from magicoder_repro.progress import bar
@@ -53,13 +54,16 @@ def judge(
     job = _Job.read(folder)
     for name in ("errors", "running"):  # of an earlier attempt
         shutil.rmtree(folder / name, ignore_errors=True)
+    job.cut_damaged()
     with bar(label, len(requests), "programs") as progress:
         done = job.done()
         progress.resume(done)
         if done < len(requests):
             with (folder / "executor.log").open("wb") as log:
                 command = [sys.executable, "-c", _DRIVER, str(folder), str(os.getpid())]
-                process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                process = subprocess.Popen(
+                    command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_variables(executor)
+                )
             try:
                 while True:
                     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -87,21 +91,44 @@ def _prepare(
 ) -> None:
     """Writes the job, unless the folder holds it already; only who does the work may then be another."""
     work = {"factory": factory, "settings": dict(settings), "requests": len(requests), "code": _code()}
-    content = "".join(records.dumps(request) + "\n" for request in requests).encode("utf-8", "surrogatepass")
+    content = "".join(records.dumps(request) + "\n" for request in requests).encode()
     identity = hashlib.sha256(json.dumps(work, sort_keys=True).encode() + content).hexdigest()
-    known = records.read_json(folder / "job.json") if (folder / "job.json").is_file() else {}
-    if known.get("identity") == identity:
-        shards = known["shards"]
-    else:
+    shards = _known_shards(folder / "job.json", identity)
+    if shards is None:
         if folder.exists():
             shutil.rmtree(folder)
         # small enough that no worker waits long for another
         wanted = min(_SHARDS_A_WORKER * workers, -(-len(requests) // _LEAST))
         shards = max(wanted, -(-len(requests) // executor.shard))
-        for rank in range(shards):
-            records.write_jsonl(folder / "requests" / f"{rank:05d}.jsonl", requests[rank::shards])
     how = {"shards": shards, "workers": workers, "executor": executor.model_dump()}
     records.write_json(folder / "job.json", {"identity": identity, **work, **how})
+    for rank in range(shards):
+        path = folder / "requests" / f"{rank:05d}.jsonl"  # an intact one stays: a job that still runs holds its lock
+        lines = "".join(records.dumps(request) + "\n" for request in requests[rank::shards]).encode()
+        if not path.is_file() or path.read_bytes() != lines:
+            records.write_bytes(path, lines)
+
+
+def _known_shards(path: Path, identity: str) -> int | None:
+    """The number of shards of the job that the folder holds; None when it is another job, or the file is damaged."""
+    try:
+        known = records.read_json(path)
+    except UsageError:
+        return None
+    if not isinstance(known, dict) or known.get("identity") != identity:
+        return None
+    shards = known.get("shards")
+    return shards if type(shards) is int and 0 < shards <= known["requests"] else None
+
+
+def _variables(executor: Executor) -> dict[str, str]:
+    """The environment of the executor: this command's folder for temporary files is not there on another machine."""
+    variables = dict(os.environ)
+    if executor.kind != "local":
+        variables.pop("TMPDIR", None)
+        if temporary.before is not None:
+            variables["TMPDIR"] = temporary.before
+    return variables
 
 
 @functools.cache
@@ -119,6 +146,7 @@ class _Job:
     """One job on disk. It is also datatrove's pipeline step: called with a rank, it does that shard."""
 
     folder: Path
+    identity: str
     factory: str
     settings: dict[str, Any]
     requests: int
@@ -127,7 +155,7 @@ class _Job:
     @staticmethod
     def read(folder: Path) -> _Job:
         about = records.read_json(folder / "job.json")
-        names = ("factory", "settings", "requests", "shards")
+        names = ("identity", "factory", "settings", "requests", "shards")
         return _Job(folder, **{name: about[name] for name in names})
 
     def __call__(self, _: Any, rank: int, world_size: int) -> Iterator[records.Record]:
@@ -135,11 +163,11 @@ class _Job:
         processes.end_with(os.getppid())
         mark = self.folder / "running" / f"{rank:05d}"
         records.write_text(mark, str(os.getpid()))
-        mine = list(records.read_jsonl(self.folder / "requests" / f"{rank:05d}.jsonl"))
+        mine = list(records.read_jsonl(self._requests(rank)))
         try:
-            with (self.folder / "requests" / f"{rank:05d}.jsonl").open("rb+") as lock:
+            with self._requests(rank).open("rb+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # a killed run's job may still be in Slurm's queue
-                with records.Journal(self._answers(rank)) as journal:
+                with records.Journal(self._answers(rank), self._key(rank)) as journal:
                     for request in mine[len(journal.rows) :]:
                         journal.add(_judge(self.factory, json.dumps(self.settings))(request))
                         yield request
@@ -148,8 +176,22 @@ class _Job:
             records.write_text(self.folder / "errors" / f"{rank:05d}", f"{type(error).__name__}: {error}")
             raise
 
+    def _requests(self, rank: int) -> Path:
+        return self.folder / "requests" / f"{rank:05d}.jsonl"
+
     def _answers(self, rank: int) -> Path:
         return self.folder / "answers" / f"{rank:05d}.jsonl"
+
+    def _key(self, rank: int) -> str:
+        return f"{self.identity} {rank} {self.shards}"
+
+    def cut_damaged(self) -> None:
+        """Cuts off what is damaged in the answers of an earlier attempt, so that it is done again."""
+        for rank in range(self.shards):
+            with contextlib.suppress(BlockingIOError), self._requests(rank).open("rb+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._answers(rank).exists():
+                    records.Journal(self._answers(rank), self._key(rank)).close()
 
     def done(self) -> int:
         """How many requests have been answered."""
@@ -166,18 +208,19 @@ class _Job:
 
     def answers(self) -> list[records.Record]:
         """All answers in the order of the requests; a UsageError when the work came to a halt."""
-        done = self.done()
-        if done < self.requests:
+        shards = [records.Journal.read(self._answers(rank), self._key(rank)) for rank in range(self.shards)]
+        done = sum(len(shard) for shard in shards)
+        if done != self.requests:
             for error in sorted(self.folder.glob("errors/*")):
-                kind, _, message = error.read_text().partition(": ")
+                kind, _, message = error.read_text(errors="replace").partition(": ")
                 raise UsageError(message if kind == UsageError.__name__ else f"{kind}: {message}")
             raise UsageError(
                 f"judging stopped after {done} of {self.requests} programs: out of memory? {self.folder / 'executor.log'} may say; "
                 "the same command goes on there"
             )
         found: list[Any] = [None] * self.requests
-        for rank in range(self.shards):
-            found[rank :: self.shards] = records.read_jsonl(self._answers(rank))
+        for rank, shard in enumerate(shards):
+            found[rank :: self.shards] = shard
         return found
 
 

@@ -1,4 +1,4 @@
-"""`magicoder score`: one file of samples -> one result, and the difference of two results."""
+"""`magicoder score`: one file of samples -> one result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from magicoder_repro import benchmarks, errors, records
+from magicoder_repro import benchmarks, outputs, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
@@ -51,11 +51,12 @@ def score(
             }
         )
     except ValidationError as error:
-        if error.errors()[0]["loc"][0] == "executor":
-            raise UsageError(f"--executor {executor}: one of local, ray, slurm") from None
-        raise UsageError(f"--sandbox {backend}: one of auto, container, bubblewrap, userns, none") from None
-    if out.is_dir() or not out.parent.is_dir():
-        raise UsageError(f"{out}: give the name of a file in a folder that exists")
+        wrong = {
+            "executor": f"--executor {executor}: one of local, ray, slurm",
+            "call_seconds": f"--call-seconds {call_seconds}: give a number of seconds above 0",
+            "sandbox": f"--sandbox {backend}: one of auto, container, bubblewrap, userns, none",
+        }
+        raise UsageError(wrong[str(error.errors()[0]["loc"][0])]) from None
     of_ds1000 = benchmark.endswith("ds1000")
     rows = list(records.read_jsonl(samples, () if of_ds1000 else ("task_id",)))
     if not rows:
@@ -70,6 +71,7 @@ def score(
         return
     benchmarks.key(benchmark, language)  # the others have no --language
     dataset = benchmarks.load(benchmark, chosen, data=data)
+    outputs.refuse_inputs(out, [dataset.path])
     if of_ds1000:
         _ds1000(benchmark, samples, rows, out, config, dataset, skip_unknown)
         return
@@ -111,6 +113,7 @@ def _multipl_e(
     try:
         samples = multipl_e.by_language(rows, language)
         datasets = {name: benchmarks.load(benchmark, protocol, name, data) for name in samples}
+        outputs.refuse_inputs(out, [dataset.path for dataset in datasets.values()])
         if skip_unknown:
             tasks = {name: {task["name"] for task in dataset.tasks} for name, dataset in datasets.items()}
             samples = {name: [row for row in found if row["task_id"] in tasks[name]] for name, found in samples.items()}
@@ -180,7 +183,11 @@ def _ds1000(
 def _work(out: Path) -> Path:
     """The folder beside the result where a killed run goes on; one that holds something else is left alone."""
     work = out.with_name(f"{out.name}.work")
-    if work.exists() and not any(work.glob("job.json")) and not any(work.glob("*/job.json")) and any(work.iterdir()):
+    files = [path.name for path in work.rglob("*") if not path.is_dir()]
+    ours = any(
+        name == "job.json" or name.startswith(".job.json.") for name in files
+    )  # the latter: killed while it was written
+    if work.is_symlink() or work.is_file() or (files and not ours):
         raise UsageError(f"{work} is in the way, and not of an earlier run: move it or give another name to -o")
     return work
 
@@ -193,7 +200,7 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise UsageError(f"--executor-option {word}: give KEY=VALUE")
         try:
-            found[key] = json.loads(value)
+            found[key] = records.loads(value)
         except ValueError:
             found[key] = value
     return found
@@ -202,34 +209,3 @@ def _options(words: Sequence[str]) -> dict[str, Any]:
 def _warn(backend: str) -> None:
     if backend == "none":
         say("score: WARNING: no sandbox: model-written code runs as you, with your files and your network")
-
-
-def compare(one: Path, other: Path) -> int:
-    """Prints the tasks whose verdicts differ; exit code 1 when any does."""
-    first, second = _verdicts(one), _verdicts(other)
-    differing = 0
-    for task_id in sorted({*first, *second}, key=lambda name: (len(name), name)):
-        rows = first.get(task_id), second.get(task_id)
-        if rows[0] != rows[1]:
-            differing += 1
-            print(f"{task_id}: {_shown(rows[0])} | {_shown(rows[1])}")
-    print(f"{differing} of {len({*first, *second})} tasks differ (passed/passed_plus of each sample; {one} | {other})")
-    return errors.EXIT_BAD_RESULT if differing else errors.EXIT_DONE
-
-
-def _verdicts(path: Path) -> dict[str, list[tuple[bool, bool | None]]]:
-    result = records.read_json(path)
-    try:
-        return {
-            "/".join(filter(None, (task.get("language"), task["task_id"]))): [
-                (sample["passed"], sample["passed_plus"]) for sample in task["samples"]
-            ]
-            for task in result["tasks"]
-        }
-    except (KeyError, TypeError):
-        raise UsageError(f"{path}: not a result of `magicoder score`: no 'tasks' with 'samples' in it") from None
-
-
-def _shown(rows: Any) -> str:
-    marks = {True: "pass", False: "fail", None: "-"}
-    return "missing" if rows is None else " ".join(f"{marks[passed]}/{marks[plus]}" for passed, plus in rows)

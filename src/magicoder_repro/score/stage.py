@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from magicoder_repro import benchmarks, environment, records
 from magicoder_repro.artifact import Work
+from magicoder_repro.errors import UsageError
+from magicoder_repro.generate import complete
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
 from magicoder_repro.score import ds1000, evalplus, sandbox
@@ -21,7 +25,7 @@ def build(work: Work) -> None:
     say(f"score: model-written code runs in the sandbox, back end {backend}")
     summary: list[records.Record] = []
     for model, folder in work.inputs.items():
-        protocol = records.read_json(folder / "benchmarks.json")
+        protocol = _asked(folder / "benchmarks.json")
         several = _Languages(model, folder, protocol, config, work.private)
         for name, about in protocol.items():
             row: records.Record = {
@@ -40,7 +44,7 @@ def build(work: Work) -> None:
                 if about["language"] is not None:
                     found = multipl_e.of_language(several.result(about), about["language"])
                 else:
-                    samples = list(records.read_jsonl(folder / f"{name}.jsonl", ("task_id",)))
+                    samples = list(records.read_jsonl(folder / f"{name}.jsonl", texts=("task_id",)))
                     judging = work.private / model / f"{name}.work"
                     found = _result(about, samples, config, f"score {model} {name}", judging)
                 records.write_json(result_path, _untimed(found, about))
@@ -58,6 +62,40 @@ def build(work: Work) -> None:
         sandbox=backend,
         scorers=sorted({row["scorer"] for row in summary if row["gap"] is None}),
     )
+
+
+class _Asked(BaseModel):
+    """What a model was asked: one entry of `benchmarks.json`."""
+
+    model_config = ConfigDict(strict=True)
+
+    benchmark: str
+    language: str | None
+    tasks: Annotated[int, Field(gt=0)]
+    of: Annotated[int, Field(gt=0)]
+    prompt: str
+    decoding: dict[str, Any]
+
+
+def _asked(path: Path) -> dict[str, dict[str, Any]]:
+    """The content of a `benchmarks.json`; each name is that of a samples file beside it."""
+    content = records.read_json(path)
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: not what `generate` writes: an object with an entry a benchmark")
+    for name, about in content.items():
+        try:
+            asked = _Asked.model_validate(about)
+            benchmarks.key(asked.benchmark, asked.language)
+        except (ValidationError, UsageError) as error:
+            reason = (
+                f"{error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
+                if isinstance(error, ValidationError)
+                else error
+            )
+            raise UsageError(f"{path}: {name!r}: not what `generate` writes ({reason})") from None
+        if name != complete.file_name(asked.benchmark, asked.language) or asked.tasks > asked.of:
+            raise UsageError(f"{path}: {name!r}: not what `generate` writes (name, tasks and of do not go together)")
+    return content
 
 
 def _gap(about: dict[str, Any], several: _Languages) -> str | None:
@@ -110,7 +148,7 @@ class _Languages:
             for name, one in found.items():
                 dataset = benchmarks.load(family, language=one["language"])
                 datasets[one["language"]] = replace(dataset, tasks=dataset.tasks[: one["tasks"]])
-                samples[one["language"]] = list(records.read_jsonl(self._folder / f"{name}.jsonl", ("task_id",)))
+                samples[one["language"]] = list(records.read_jsonl(self._folder / f"{name}.jsonl", texts=("task_id",)))
             label, judging = f"score {self._model} {family}", self._private / self._model / f"{family}.work"
             self._results[family] = multipl_e.score(family, datasets, samples, self._config, "paper", label, judging)
         return self._results[family]

@@ -22,7 +22,7 @@ from magicoder_repro.artifact import Work
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Recipe
 from magicoder_repro.progress import Bar, bar
-from magicoder_repro.train import tokenize
+from magicoder_repro.train import checkpoints, tokenize
 
 
 class MicroBatchMeanTrainer(Trainer):
@@ -88,9 +88,9 @@ def build(work: Work) -> None:
         work.inputs["model"], dtype=getattr(torch, recipe.dtype), attn_implementation=recipe.attention
     )
     saved_dtype = getattr(torch, work.config["saved_dtype"])
-    checkpoints = work.private / "checkpoints"
+    folder = work.private / "checkpoints"
     arguments = TrainingArguments(
-        output_dir=str(checkpoints),
+        output_dir=str(folder),
         num_train_epochs=recipe.epochs,
         per_device_train_batch_size=recipe.micro_batch,
         learning_rate=recipe.learning_rate,
@@ -103,7 +103,7 @@ def build(work: Work) -> None:
         logging_steps=1,
         save_strategy="steps" if recipe.checkpoint_steps else "no",
         save_steps=recipe.checkpoint_steps or 500,
-        save_total_limit=1,
+        save_total_limit=checkpoints.KEPT,
         seed=recipe.seed,
         data_seed=recipe.seed,
         use_cpu=not use_cuda,
@@ -116,7 +116,7 @@ def build(work: Work) -> None:
     devices = max(1, arguments.n_gpu) * arguments.world_size
     arguments.gradient_accumulation_steps = accumulation(recipe, devices)
     steps = -(-len(dataset) // recipe.batch) * recipe.epochs
-    last = _last_checkpoint(checkpoints)
+    last = checkpoints.last(folder)
     with bar(work.config["label"], steps, "steps") as progress:
         progress.resume(last[1] if last else 0)
         trainer = MicroBatchMeanTrainer(
@@ -124,10 +124,10 @@ def build(work: Work) -> None:
             args=arguments,
             train_dataset=dataset,
             data_collator=tokenize.Collator(tokenizer.pad_token_id),
-            callbacks=[_Progress(progress)],
+            callbacks=[_Progress(progress), checkpoints.Marker()],
         )
         trainer.remove_callback(_printer())
-        trainer.train(resume_from_checkpoint=last[0] if last else None)
+        trainer.train(resume_from_checkpoint=str(last[0]) if last else None)
     log = [entry for entry in trainer.state.log_history if "loss" in entry]
     fields = ("step", "epoch", "loss", "learning_rate")
     records.write_jsonl(work.out / "log.jsonl", [{key: entry[key] for key in fields} for entry in log])
@@ -158,13 +158,3 @@ def _printer() -> type[TrainerCallback]:
     from transformers.trainer_callback import PrinterCallback
 
     return PrinterCallback
-
-
-def _last_checkpoint(folder: Any) -> tuple[str, int] | None:
-    """(path, step) of the newest whole checkpoint; the Trainer writes its state file last."""
-    found = sorted(
-        (int(path.name.rpartition("-")[2]), path)
-        for path in folder.glob("checkpoint-*")
-        if (path / "trainer_state.json").is_file()
-    )
-    return (str(found[-1][1]), found[-1][0]) if found else None
