@@ -25,6 +25,9 @@ _GUEST = Path(__file__).with_name("guest")
 _PARTS = ("values", "libraries", "frames", "restore", "program", "tester", "main")  # each imports those before it
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+([\w., \t]+)", re.MULTILINE)
 _TABLE = re.compile(r"load_dataset\(\s*[\"'](\w+)|(fetch_california_housing)\(")
+_DRAW = re.compile(r"random\.(?!seed|RandomState|set_seed)\w|\.rvs\(|[\"']random[\"']|\.sample\(")
+_SEED = re.compile(r"seed\(|RandomState|random_state|default_rng\(\d")
+_FIGURES = "ans.png"  # what a test of Matplotlib compares with
 _HEAVY = ("tensorflow", "torch")
 _START_SECONDS = 120.0  # of an interpreter that imports TensorFlow from a cold disk
 _QUIET = {
@@ -68,8 +71,11 @@ DRAWS = 5  # runs with other random numbers, of a problem whose verdict depends 
 
 
 def draws(task: records.Record) -> bool:
-    """Whether the verdict on a right answer depends on random numbers: the answer draws, and the test looks at shares of what it drew."""
-    return "TODO" in task["code_context"]
+    """Whether the verdict on a right answer may depend on random numbers: the test, or an answer to it, draws some and never says
+    from which seed. Where figures are compared the data of both are drawn, and the test then looks at what does not depend on them.
+    """
+    context = task["code_context"]
+    return _FIGURES not in context and bool(_DRAW.search(context)) and not _SEED.search(context)
 
 
 def task_id(task: records.Record) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from values import Reader, Writer, loaded  # type: ignore[import-not-found]
@@ -17,7 +18,12 @@ def write(writer: Writer, value: Any) -> Any:
     kind = type(value)
     if kind is pandas.DataFrame:
         columns = [_column(writer, value.iloc[:, number]._values, pandas) for number in range(value.shape[1])]
-        return ["frame", *writer.nodes((value.index, value.columns)), columns, bool(value.flags.allows_duplicate_labels)]
+        return [
+            "frame",
+            *writer.nodes((value.index, value.columns)),
+            columns,
+            bool(value.flags.allows_duplicate_labels),
+        ]
     if kind is pandas.Series:
         parts = [writer.node(value.index), _column(writer, value._values, pandas), writer.node(value.name)]
         return ["series", *parts, bool(value.flags.allows_duplicate_labels)]
@@ -108,7 +114,7 @@ def _index(writer: Writer, value: Any, pandas: Any) -> Any:
 
 
 def _read_column(reader: Reader, node: list[Any]) -> Any:
-    import pandas
+    pandas = importlib.import_module("pandas")
 
     tag, *rest = node
     if tag == "values":
@@ -117,9 +123,7 @@ def _read_column(reader: Reader, node: list[Any]) -> Any:
         found = pandas.DatetimeIndex(reader.value(rest[0]).view(f"M8[{rest[1]}]"))
         zone = rest[2]
         if isinstance(zone, int):
-            import pytz
-
-            zone = pytz.FixedOffset(zone)
+            zone = importlib.import_module("pytz").FixedOffset(zone)
         return found.array if zone is None else found.tz_localize("UTC").tz_convert(zone).array
     if tag == "durations":
         return pandas.TimedeltaIndex(reader.value(rest[0]).view(f"m8[{rest[1]}]")).array
@@ -143,7 +147,7 @@ def _read_column(reader: Reader, node: list[Any]) -> Any:
 
 
 def _read_series(reader: Reader, rest: list[Any]) -> Any:
-    import pandas
+    pandas = importlib.import_module("pandas")
 
     index = reader.value(rest[0])
     array = _read_column(reader, rest[1])
@@ -152,7 +156,7 @@ def _read_series(reader: Reader, rest: list[Any]) -> Any:
 
 
 def _read_frame(reader: Reader, rest: list[Any]) -> Any:
-    import pandas
+    pandas = importlib.import_module("pandas")
 
     index, columns = reader.values(rest[:2])
     arrays = [_read_column(reader, node) for node in rest[2]]
@@ -166,7 +170,7 @@ def _read_frame(reader: Reader, rest: list[Any]) -> Any:
 
 def _read_index(tag: str) -> Any:
     def read(reader: Reader, rest: list[Any]) -> Any:
-        import pandas
+        pandas = importlib.import_module("pandas")
 
         if tag == "multi index":
             levels, codes, names = reader.values(rest)
@@ -189,7 +193,7 @@ def _read_index(tag: str) -> Any:
 
 def _read_scalar(tag: str) -> Any:
     def read(reader: Reader, rest: list[Any]) -> Any:
-        import pandas
+        pandas = importlib.import_module("pandas")
 
         if tag == "missing":
             return {"NaT": pandas.NaT, "NA": pandas.NA}[rest[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from values import Reader, Writer, loaded  # type: ignore[import-not-found]
@@ -112,7 +113,7 @@ class Optimizer:
 
 
 def _read_array(reader: Reader, rest: list[Any]) -> Any:
-    import numpy
+    numpy = importlib.import_module("numpy")
 
     kind, shape, number = rest
     dtype = numpy.dtype(kind)
@@ -122,7 +123,7 @@ def _read_array(reader: Reader, rest: list[Any]) -> Any:
 
 
 def _read_objects(reader: Reader, rest: list[Any]) -> Any:
-    import numpy
+    numpy = importlib.import_module("numpy")
 
     shape, items = rest
     made = numpy.empty(len(items), dtype=object)
@@ -132,7 +133,7 @@ def _read_objects(reader: Reader, rest: list[Any]) -> Any:
 
 
 def _read_fields(reader: Reader, rest: list[Any]) -> Any:
-    import numpy
+    numpy = importlib.import_module("numpy")
 
     shape, fields = rest
     columns = [(name, reader.value(node)) for name, node in fields]
@@ -144,12 +145,8 @@ def _read_fields(reader: Reader, rest: list[Any]) -> Any:
 
 
 def _read_subarray(reader: Reader, rest: list[Any]) -> Any:
-    import numpy
-
-    class Subarray(numpy.ndarray):  # type: ignore[type-arg]
-        """An array, of a class of the program's."""
-
-    return reader.value(rest[0]).view(Subarray)
+    numpy = importlib.import_module("numpy")
+    return reader.value(rest[0]).view(type("Subarray", (numpy.ndarray,), {}))  # of a class of the program's
 
 
 def _read_scalar(reader: Reader, rest: list[Any]) -> Any:
@@ -158,7 +155,7 @@ def _read_scalar(reader: Reader, rest: list[Any]) -> Any:
 
 def _read_numpy(tag: str) -> Any:
     def read(reader: Reader, rest: list[Any]) -> Any:
-        import numpy
+        numpy = importlib.import_module("numpy")
 
         if tag == "dtype":
             return numpy.dtype(rest[0])
@@ -174,11 +171,10 @@ def _read_numpy(tag: str) -> Any:
 
 
 def _read_sparse(reader: Reader, rest: list[Any]) -> Any:
-    import scipy.sparse
-
+    sparse = importlib.import_module("scipy.sparse")
     name, shape, content = rest
     form, sizes, arrays = _SPARSE[name], tuple(reader.values(shape)), reader.values(content)
-    kind = getattr(scipy.sparse, name)
+    kind = getattr(sparse, name)
     if form in ("csr", "csc", "bsr"):
         found = kind(tuple(arrays), shape=sizes)
         found.check_format(full_check=True)  # its routines trust the indices
@@ -186,13 +182,13 @@ def _read_sparse(reader: Reader, rest: list[Any]) -> Any:
     if form == "dia":
         return kind(tuple(arrays), shape=sizes)
     data, row, column = arrays
-    coo = scipy.sparse.coo_array if name.endswith("array") else scipy.sparse.coo_matrix
+    coo = sparse.coo_array if name.endswith("array") else sparse.coo_matrix
     found = coo((data, (row, column)), shape=sizes)
     return found if form == "coo" else found.asformat(form)
 
 
 def _read_tensor(reader: Reader, rest: list[Any]) -> Any:
-    import torch
+    torch = importlib.import_module("torch")
 
     kind, shape, requires_grad, parameter, number = rest
     dtype = getattr(torch, kind.removeprefix("torch."))
@@ -206,7 +202,7 @@ def _read_tensor(reader: Reader, rest: list[Any]) -> Any:
 
 def _read_torch(tag: str) -> Any:
     def read(reader: Reader, rest: list[Any]) -> Any:
-        import torch
+        torch = importlib.import_module("torch")
 
         if tag == "size":
             return torch.Size(rest[0])
@@ -222,7 +218,7 @@ def _read_torch(tag: str) -> Any:
 
 def _read_tensorflow(tag: str) -> Any:
     def read(reader: Reader, rest: list[Any]) -> Any:
-        import tensorflow
+        tensorflow = importlib.import_module("tensorflow")
 
         if tag == "tf dtype":
             return tensorflow.dtypes.as_dtype(rest[0])

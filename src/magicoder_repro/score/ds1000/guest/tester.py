@@ -5,6 +5,7 @@ answers of the program's process and, where a test compares figures, the one fil
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import io
 import os
 import pickle
@@ -47,10 +48,15 @@ class _Drawing(types.ModuleType):
 
 
 class _Orders(pickle.Pickler):
-    """Writes an order; NaNs by number."""
+    """Writes an order; NaNs by number. A dtype of numpy's own arrives as the one that numpy has: pandas 1.5 writes into an array
+    with another (its issue 54654)."""
 
     def __init__(self, file: io.BytesIO, nans: list[float]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self.dispatch_table = copyreg.dispatch_table.copy()
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            self.dispatch_table |= {type(numpy.dtype(code)): _plain_dtype for code in numpy.typecodes["All"]}
         self._nans = nans
         self._numbers = {id(value): number for number, value in enumerate(nans)}
 
@@ -61,6 +67,10 @@ class _Orders(pickle.Pickler):
             self._numbers[id(value)] = len(self._nans)
             self._nans.append(value)
         return self._numbers[id(value)]
+
+
+def _plain_dtype(dtype: Any) -> Any:
+    return (sys.modules["numpy"].dtype, (dtype.str,)) if dtype.isbuiltin == 1 else dtype.__reduce__()
 
 
 class Tester:
@@ -192,11 +202,11 @@ def _taken(name: str) -> bytes:
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise FileNotFoundError(name) from error
-    with open(descriptor, "rb") as file:
+    with open(descriptor, "rb") as file:  # noqa: PTH123
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise FileNotFoundError(name)
         content = file.read(_MOST_PICTURE)
-    os.unlink(name)
+    os.unlink(name)  # noqa: PTH108
     return content
 
 

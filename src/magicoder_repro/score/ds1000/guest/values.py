@@ -1,10 +1,10 @@
 """Runs inside the sandbox. A program's result as plain data, and back: what leaves the process that ran a program is this and
 nothing else.
 
-A message is JSON with raw buffers behind it. In the JSON a value is itself (None, bool, int, float, str) or `[tag, its number, ...]`; arrays
-lie in the buffers as dtype, shape and bytes. `read` makes objects of known types from it and never calls what the program wrote; a
-value of a type that is not known here arrives as an `Opaque`, which is equal to nothing. A subclass of a known type arrives as a
-subclass of ours without methods. What was one object stays one, and a NaN that came in is the same NaN when it comes back.
+A message is JSON with raw buffers behind it. In the JSON a value is itself (None, bool, int, float, str) or `[tag, number, ...]`;
+arrays lie in the buffers as dtype, shape and bytes. `Reader` makes objects of known types from it and never calls what the program
+wrote; a value of a type that is not known here arrives as an `Opaque`, which is equal to nothing. A subclass of a known type arrives
+as a subclass of ours, without its methods. What was one object stays one, and a NaN that came in is the same NaN when it comes back.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import Any
 MOST_ITEMS = 10_000_000  # that are drawn from an iterator
 _SMALL = 2**53
 _HEAD = struct.Struct("<QQ")
-_ITERATORS = (
-    *(type(iter(empty)) for empty in ([], (), "", {}, set(), range(0), b"", {}.values(), {}.items())),
+_EMPTY: tuple[Any, ...] = ([], (), "", {}, set(), range(0), b"", {}.values(), {}.items())
+_ITERATORS: tuple[Any, ...] = (
+    *(type(iter(empty)) for empty in _EMPTY),
     *(map, filter, zip, enumerate, reversed, type(_ for _ in ()), itertools.chain, itertools.islice, itertools.product),
     *(itertools.permutations, itertools.combinations, itertools.repeat, itertools.accumulate, itertools.starmap),
 )
@@ -71,6 +72,7 @@ _SUBCLASSES: dict[str, Any] = {
 _GROUPS: dict[type, str] = {
     list: "list", tuple: "tuple", set: "set", frozenset: "frozenset", collections.deque: "deque",
 }  # fmt: skip
+_BASES: tuple[Any, ...] = (str, int, float, bytes, list, tuple, set, frozenset, dict)
 _MAKE_GROUP: dict[str, Callable[[list[Any]], Any]] = {
     "tuple": tuple, "set": set, "frozenset": frozenset, "deque": collections.deque, "iterator": iter,
     "keys": lambda items: dict.fromkeys(items).keys(),
@@ -147,11 +149,10 @@ class Writer:
         for library in self._libraries:
             if (found := library(self, value)) is not None:
                 return found
-        for base in (str, int, float, bytes, list, tuple, set, frozenset, dict):
+        for base in _BASES:
             if isinstance(value, base):
-                plain: Any = base.items(value) if base is dict else value
-                content: Any = dict(plain) if base is dict else base(base.__iter__(value)) if base in _GROUPS else base(value)
-                return ["subclass", base.__name__, self.node(content)]
+                content = base.items(value) if base is dict else base.__iter__(value) if base in _GROUPS else value
+                return ["subclass", base.__name__, self.node(base(content))]
         return ["opaque", kind.__name__]
 
     def _time(self, value: Any, kind: type) -> Any:
