@@ -120,7 +120,7 @@ def read_task(
         inputs = {part: record[f"{part}_input"] for part in PARTS}
         if record["task_id"].startswith("Mbpp/"):  # the rules are by number
             inputs = {part: deserialize(record["task_id"], rows) for part, rows in inputs.items()}
-    task = Task(record, {name: Part([list(row) for row in rows[first::step]]) for name, rows in inputs.items()}, slow)
+    task = Task(record, {name: Part([list(row) for row in rows][first::step]) for name, rows in inputs.items()}, slow)
     for name, part in task.parts.items():
         if known and name in known:
             part.truth = _from_the_first(known[name], first, step)
