@@ -448,6 +448,13 @@ def test_a_result_never_takes_the_place_of_an_input(kind: str, tmp_path: Path, m
         pass
 
 
+def test_a_result_never_takes_the_place_of_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for out in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(UsageError, match="a pipe or device"), outputs.claimed(out):
+            pass
+
+
 def test_a_lock_ends_with_its_process_and_leaves_no_file(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     with outputs.claimed(out):

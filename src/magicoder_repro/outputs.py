@@ -20,6 +20,8 @@ def claimed(out: Path, inputs: Iterable[Path] = (), file: bool = False) -> Itera
     """
     if file and (out.is_dir() or not out.parent.is_dir()):
         raise UsageError(f"{out}: give the name of a file in a folder that exists")
+    if out.exists() and not out.is_file() and not out.is_dir():
+        raise UsageError(f"{out}: a pipe or device, which a finished file cannot take the place of: name a file")
     refuse_inputs(out, inputs)
     out.parent.mkdir(parents=True, exist_ok=True)
     path = out.with_name(f".{out.name}.lock")

@@ -29,19 +29,18 @@ def own_folder() -> Iterator[None]:
     """While the block runs TMPDIR, and `tempfile`'s folder, are a new folder inside it; it is removed afterwards, also by SIGKILL."""
     short = len(tempfile.gettempdir()) <= _LONGEST or not os.access("/tmp", os.W_OK)
     folder = tempfile.mkdtemp(prefix="magicoder-", dir=None if short else "/tmp")
-    remover = subprocess.Popen(
-        ["/bin/sh", "-c", _REMOVE, "sh", folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is not for it
-        cwd="/",
-    )
-    assert remover.stdin is not None
+    command = ["/bin/sh", "-c", _REMOVE, "sh", folder]
+    nowhere = subprocess.DEVNULL
     previous = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE], tempfile.tempdir = folder, None
     try:
-        yield
+        with subprocess.Popen(  # of its own session: Ctrl-C is not for it
+            command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere, start_new_session=True, cwd="/"
+        ) as remover:
+            os.environ[_VARIABLE], tempfile.tempdir = folder, None
+            yield
+            shutil.rmtree(folder, ignore_errors=True)
+            if not Path(folder).exists():
+                remover.kill()
     finally:
         if previous is None:
             os.environ.pop(_VARIABLE, None)
@@ -49,7 +48,3 @@ def own_folder() -> Iterator[None]:
             os.environ[_VARIABLE] = previous
         tempfile.tempdir = None
         shutil.rmtree(folder, ignore_errors=True)
-        remover.stdin.close()
-        if not Path(folder).exists():
-            remover.kill()
-        remover.wait()
