@@ -23,7 +23,7 @@ from typing import Any
 from magicoder_repro import benchmarks, environment, records
 from magicoder_repro.score import judges
 
-PACKAGES = {"0.2.0": ["evalplus==0.2.0", "numpy==2.2.6"], "0.3.1": ["evalplus==0.3.1", "numpy==2.2.6"]}
+PACKAGES = {"0.2.0": ["evalplus==0.2.0", "numpy==1.26.4"], "0.3.1": ["evalplus==0.3.1", "numpy==2.2.6"]}
 CORES = str(len(os.sched_getaffinity(0)))
 
 

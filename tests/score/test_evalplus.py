@@ -102,7 +102,8 @@ def test_published_generations_get_the_verdicts_that_evalplus_gives(
         assert {name for name in stable if not ours[name]["passed"]} == set(reference["base_failed"]) & stable
         assert {name for name in stable if not ours[name]["passed_plus"]} == set(reference["plus_failed"]) & stable
     if benchmark == "humaneval":
-        assert {name: round(value, 1) for name, value in result["metrics"].items()} == {"pass@1": 43.9, "pass@1+": 36.6}
+        plus = 36.0 if protocol == "paper" else 36.6  # 0.2.0 refuses a float that is only close
+        assert {name: round(value, 1) for name, value in result["metrics"].items()} == {"pass@1": 43.9, "pass@1+": plus}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

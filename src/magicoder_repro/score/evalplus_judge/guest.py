@@ -35,6 +35,13 @@ _PLAIN: tuple[tuple[Any, Any], ...] = (
 )
 _GROUPS: tuple[Any, ...] = (list, tuple, set, frozenset)
 _DICT: Any = dict
+_LIKE: dict[str, Any] = {  # the standard library's own that are equal to a value of a plain type
+    "UserList": list,
+    "UserString": str,
+    "UserDict": dict,
+    "ChainMap": dict,
+    "mappingproxy": dict,
+}
 _SINGLE = frozenset({int, float, str, bool, type(None), complex, bytes})
 _NESTING = 100
 _CHUNK = 10_000
@@ -137,6 +144,9 @@ def _tagged_by_name(value: Any, kind: type, depth: int) -> Any:
     name, module = kind.__name__, kind.__module__
     if name in ("Decimal", "Fraction") and module in ("decimal", "fractions"):
         return (name, str(value))
+    if name in _LIKE and module in ("collections", "builtins"):
+        base = _LIKE[name]
+        return ("sub", (base.__name__, tagged(base(value), depth + 1)[1]))
     if kind is range:
         return ("range", (value.start, value.stop, value.step))
     if name in ("dict_keys", "dict_values", "deque", "bytearray") and module in ("builtins", "collections"):
