@@ -259,6 +259,33 @@ def test_a_program_feels_a_plain_interpreter(name: str, ask: Ask) -> None:
     assert found == ("NameError" if name == "annotations that name nothing" else "passed")
 
 
+PACKAGES = {
+    "unreadable": (
+        "",
+        r"core does not work inside the sandbox \w+ \(PermissionError\): every user .* chmod -R go\+rX ",
+    ),
+    "broken": ("raise ImportError('libmissing.so: no such file')", "core: ImportError: libmissing.so: no such file"),
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_environment_that_does_not_work_inside_is_no_verdict(package: str, tmp_path: Path) -> None:
+    if package == "unreadable" and not sandbox.warm.view.privileged():
+        pytest.skip("an ordinary user's programs have the user's own rights")
+    source, message = PACKAGES[package]
+    (tmp_path / "packages" / "ours").mkdir(parents=True)
+    (tmp_path / "packages" / "ours" / "__init__.py").write_text(source)
+    context = "import ours\n" + MINI.tasks[0]["code_context"]
+    (tmp_path / "tasks.jsonl").write_text(json.dumps({**MINI.tasks[0], "code_context": context}) + "\n")
+    (tmp_path / "packages" / "ours").chmod(0o700 if package == "unreadable" else 0o755)
+    with ds1000.Judge(_settings("Pandas", tasks=str(tmp_path / "tasks.jsonl"))) as judge:
+        judge._home.readonly = (*judge._home.readonly, tmp_path / "packages")
+        judge._home.packages = f"{judge._home.packages}:{tmp_path / 'packages'}"
+        with pytest.raises(UsageError, match=message) as caught:
+            judge({"problem_id": IDS["Pandas"], "code": REFERENCE[IDS["Pandas"]]})
+    assert "\n" not in str(caught.value)
+
+
 def _score(dataset: Dataset, samples: list[dict[str, Any]], folder: Path, home: str = "core") -> dict[str, Any]:
     return ds1000.score("ds1000", dataset, samples, CONFIG, "test", folder, home)
 
