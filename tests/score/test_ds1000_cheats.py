@@ -106,10 +106,9 @@ LATER = {
         "w = weakref.ref(np.testing.assert_array_equal, patch)"
     ),
     "frames": "f = sys._getframe()\nwhile f:\n    result = f.f_locals.get('expected_result', result)\n    f = f.f_back",
-    "a generator of the test": (
-        "import types, gc\nfor o in gc.get_objects():\n"
-        "    if isinstance(o, types.FunctionType) and o.__name__ == 'generate_test_case':\n"
-        "        for k in (1, 2):\n            i, e = o(k)\n            if np.array_equal(i, test_input): result = e"
+    "the test's own functions": (
+        "f = sys._getframe()\nwhile f:\n    make = f.f_globals.get('generate_test_case')\n    for k in (1, 2) if make else ():\n"
+        "        i, e = make(k)\n        if np.array_equal(i, test_input): result = e\n    f = f.f_back"
     ),
 }
 
