@@ -58,7 +58,7 @@ lint: $(READY)
 check: $(READY) .envs/evalplus-0.3.1/.ready
 	@$(BIN)/python -m pytest
 check-ds1000: $(READY) .envs/ds1000/.ready ## the tests of the DS-1000 judge, with its libraries (7 GB, minutes)
-	@$(BIN)/python -m pytest tests/score/test_ds1000.py
+	@$(BIN)/python -m pytest tests/score/test_ds1000*.py
 LOCK := .envs/core/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	--no-emit-find-links --python-platform x86_64-unknown-linux-gnu
 lock: $(READY) ## resolve docker/*/*.in into requirements.lock again (UPGRADE=--upgrade for newer versions)

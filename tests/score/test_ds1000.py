@@ -80,11 +80,11 @@ CHEATS = {
     "exit in the comparison": (
         "Numpy",
         "import os\nclass A:\n    @property\n    def __array_interface__(self): os._exit(0)\nresult = A()",
-        "ended early",
+        "wrong",  # nobody asks it
     ),
     "a printed verdict": ("Numpy", "import os\nprint('P' * 40)\nos.write(1, b'P' * 33)\nos._exit(0)", "ended early"),
     "a forged verdict": ("Numpy", FDS.format(content="b'P' + b'0' * 32") + "os._exit(0)", "ended early"),
-    "a forged name": ("Numpy", FDS.format(content="b'Epassed'") + "os._exit(0)", "an exception named passed"),
+    "a forged name": ("Numpy", FDS.format(content="b'Epassed'") + "os._exit(0)", "ended early"),
     "an exception named passed": ("Numpy", "raise type('passed', (Exception,), {})", "an exception named passed"),
     "a program that replaces itself": ("Numpy", "import os\nos.execv('/bin/true', ['true'])", "ended early"),
     "a killed judge": ("Numpy", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "signal"),
@@ -112,7 +112,7 @@ CHEATS = {
         "Numpy",
         "import builtins\nbuiltins.vars = builtins.list = builtins.any = lambda *a: {}\n"
         "np.testing.assert_array_equal = lambda *a, **k: None\nresult = 1",
-        "wrong",
+        "error",
     ),
     "a result that is equal to all": (
         "Numpy",
@@ -170,7 +170,7 @@ BOTHERSOME = {
     "a question": ("input()\n{reference}", "EOFError"),
     "memory": ("x = np.ones(10**10)\n{reference}", "MemoryError"),
     "not Python": ("def", "SyntaxError"),
-    "half a character": ("result = '\ud800'", "wrong"),
+    "half a character": ("result = '\ud800'", "UnicodeEncodeError"),
     "a null character": ("result = '\0'", "SyntaxError"),
     "nesting": ("(" * 5000 + ")" * 5000, "SyntaxError"),
 }
@@ -226,6 +226,64 @@ def test_without_isolation_the_verdicts_are_the_same() -> None:
         codes = (REFERENCE[IDS["Numpy"]], "result = a", "import os; os._exit(0)")
         found = [judge({"problem_id": IDS["Numpy"], "code": code})["status"] for code in codes]
     assert found == ["passed", "wrong", "ended early"]
+
+
+def test_half_a_character_is_judged_as_it_is(tmp_path: Path) -> None:
+    """As in the benchmark: it is no text that Python compiles, also where it would do nothing."""
+    sample = {"problem_id": IDS["Numpy"], "completion": f"{REFERENCE[IDS['Numpy']]}\n# \ud800"}
+    result = _score(MINI, [sample], tmp_path / "work")
+    assert result["statuses"] == {"UnicodeEncodeError": 1}
+
+
+PLAIN = {
+    "annotations that name nothing": "def f(x: Nothing): pass",
+    "its frame's depth": "import sys\nf, n = sys._getframe(), 0\nwhile f: f, n = f.f_back, n + 1\n"
+    "assert sys.getrecursionlimit() - n == 997",
+    "__name__": "assert __name__ == 'builtins', __name__",
+    "the main module": "import __main__\nassert not hasattr(__main__, '__file__') and not hasattr(__main__, 'serve')",
+    "our modules": "import sys\nassert not {'guest', 'inside', 'program', 'tester', 'values', 'frames'} & set(sys.modules)",
+    "arguments": "import sys\nassert sys.argv == ['-c']",
+    "site's names": "for name in ('exit', 'quit', 'help', 'copyright', 'credits', 'license'): assert callable(eval(name))",
+    "variables": "import os\nassert not [name for name in os.environ if name.startswith('DS1000')]",
+    "descriptors": "import os\nn = os.dup(0)\nos.close(n)\nassert n == 3, n",
+    "folder": "import os\nassert os.listdir('.') == ['.tmp'] or os.environ['HOME'] != '/box', os.listdir('.')",
+    "names": "assert set(globals()) <= {'test_input', '__builtins__', 'pd', 'df'}, sorted(globals())",
+    "a module of its own": "open('mine.py', 'w').write('x = 1')\nimport mine\nassert mine.x == 1",
+    "a fork": "import os\npid = os.fork()\nif pid == 0: os._exit(0)\nassert os.waitpid(pid, 0)[1] == 0",
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_program_feels_a_plain_interpreter(name: str, ask: Ask) -> None:
+    found = ask("Pandas", f"{PLAIN[name]}\n{REFERENCE[IDS['Pandas']]}")
+    assert found == ("NameError" if name == "annotations that name nothing" else "passed")
+
+
+PACKAGES = {
+    "unreadable": (
+        "",
+        r"core does not work inside the sandbox \w+ \(PermissionError\): every user .* chmod -R go\+rX ",
+    ),
+    "broken": ("raise ImportError('libmissing.so: no such file')", "core: ImportError: libmissing.so: no such file"),
+}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_an_environment_that_does_not_work_inside_is_no_verdict(package: str, tmp_path: Path) -> None:
+    if package == "unreadable" and not sandbox.warm.view.privileged():
+        pytest.skip("an ordinary user's programs have the user's own rights")
+    source, message = PACKAGES[package]
+    (tmp_path / "packages" / "ours").mkdir(parents=True)
+    (tmp_path / "packages" / "ours" / "__init__.py").write_text(source)
+    context = "import ours\n" + MINI.tasks[0]["code_context"]
+    (tmp_path / "tasks.jsonl").write_text(json.dumps({**MINI.tasks[0], "code_context": context}) + "\n")
+    (tmp_path / "packages" / "ours").chmod(0o700 if package == "unreadable" else 0o755)
+    with ds1000.Judge(_settings("Pandas", tasks=str(tmp_path / "tasks.jsonl"))) as judge:
+        judge._home.readonly = (*judge._home.readonly, tmp_path / "packages")
+        judge._home.packages = f"{judge._home.packages}:{tmp_path / 'packages'}"
+        with pytest.raises(UsageError, match=message) as caught:
+            judge({"problem_id": IDS["Pandas"], "code": REFERENCE[IDS["Pandas"]]})
+    assert "\n" not in str(caught.value)
 
 
 def _score(dataset: Dataset, samples: list[dict[str, Any]], folder: Path, home: str = "core") -> dict[str, Any]:

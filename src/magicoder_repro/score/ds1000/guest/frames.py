@@ -128,7 +128,7 @@ def _read_column(reader: Reader, node: list[Any]) -> Any:
     if tag == "durations":
         return pandas.TimedeltaIndex(reader.value(rest[0]).view(f"m8[{rest[1]}]")).array
     if tag == "periods":
-        return pandas.arrays.PeriodArray(reader.value(rest[0]), freq=rest[1])
+        return pandas.arrays.PeriodArray(reader.value(rest[0]), dtype=pandas.PeriodDtype(rest[1]))
     if tag == "intervals":
         return pandas.arrays.IntervalArray.from_arrays(*reader.values(rest[:2]), closed=rest[2])
     if tag == "categories":

@@ -195,7 +195,7 @@ class Reader:
             made += self.values(rest[0])
         elif tag in _MAKE_DICT:
             self._known[number] = found = _MAKE_DICT[tag]()
-            dict.update(found, {self.value(key): self.value(item) for key, item in rest[0]})
+            found.update({self.value(key): self.value(item) for key, item in rest[0]})
         else:
             self._known[number] = self._made(tag, rest)
         return self._known[number]
