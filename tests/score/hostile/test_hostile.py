@@ -1,13 +1,16 @@
-"""Runs every program of `programs/` in the sandbox, two at a time, and checks what must be true whatever it does.
+"""Runs every program of `programs/` on every back end that works here, as a command and (the Python ones) in a sandbox that a warm
+interpreter forks, as the judges run programs; then checks what must be true whatever it does.
 
-The Python ones run twice: as a command, and in a sandbox that a warm interpreter forks, as the judges run programs.
-
-The head of a program names its kind and the ways in which it may end. A program that gets what it wants prints BREACH.
+The head of a program names its kind, the ways in which it may end, other limits than the usual ones, and whether it only waits
+(`cpu: none`: many of those run beside each other). A program that gets what it wants prints BREACH. Each check has a control that it
+has to catch: a suite that cannot see a breach fails.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import fcntl
 import json
 import os
 import queue
@@ -15,12 +18,13 @@ import re
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -33,6 +37,7 @@ WARM_PROGRAMS = [path for path in PROGRAMS if path.suffix == ".py"]
 WALL_SECONDS = 2.0
 OVERTIME_SECONDS = 1.0
 MEMORY_SLACK_MB = 512  # what two cores can fill between two looks of a loaded supervisor
+WORKERS, WAITING_WORKERS = 2, 8
 SMALL = Limits(
     WALL_SECONDS, cpu_seconds=WALL_SECONDS * 2, memory_mb=256, scratch_mb=64, file_mb=32, output_bytes=200_000
 )
@@ -44,8 +49,16 @@ GUEST = b"""
 WARM = ()
 
 def main():
-    with open("main.py") as file:
-        exec(compile(file.read(), "main.py", "exec"), {"__name__": "__main__"})
+    import sys
+    try:
+        with open("main.py") as file:
+            exec(compile(file.read(), "main.py", "exec"), {"__name__": "__main__"})
+    finally:
+        for stream in (sys.stdout, sys.stderr):  # the interpreter ends without doing so
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):
+                pass
 """
 
 
@@ -88,25 +101,37 @@ def _rust(argv: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[Path, ...]] | N
 
 
 @dataclass(frozen=True)
-class Attack:
-    """One program: its kind, the statuses it may end with, and how it ended (None: not run, `reason`)."""
+class Head:
+    """What the first lines of a program say of it."""
 
-    path: Path
     kind: str
     ends: frozenset[str]
+    limits: dict[str, float]
+    waits: bool
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One program and how it ended (None: not run, `reason`)."""
+
+    path: Path
+    head: Head
     outcome: Outcome | None = None
     seconds: float = 0.0
     limits: Limits = SMALL
     reason: str = ""
 
 
-def read(path: Path) -> Attack:
-    head = path.read_text().split("\n", 2)[:2]
-    kind = re.fullmatch(r"(?:#|//|<\?php //) kind: (\w+)", head[0])
-    ends = re.fullmatch(r"(?:#|//) ends: ([a-z, ]+)", head[1])
-    assert kind, f"{path.name}: no kind"
-    assert ends, f"{path.name}: no ends"
-    return Attack(path, kind[1], frozenset(ends[1].split(", ")))
+def read(path: Path) -> Head:
+    found: dict[str, str] = {}
+    for line in path.read_text().splitlines():
+        row = re.fullmatch(r"(?:#|//|<\?php //) (kind|ends|limits|cpu): (.+)", line)
+        if row is None:
+            break
+        found[row[1]] = row[2]
+    limits = (pair.split("=") for pair in found.get("limits", "").split(", ") if pair)
+    ends = frozenset(found["ends"].split(", "))
+    return Head(found["kind"], ends, {name: float(value) for name, value in limits}, found.get("cpu") == "none")
 
 
 @dataclass(frozen=True)
@@ -115,14 +140,25 @@ class World:
 
     canary: str
     targets: bytes
-    visits: list[str]
+    servers: tuple[socket.socket, ...]
     writable: tuple[Path, ...]
     secret_files: tuple[Path, ...]
+    visits: list[str] = field(default_factory=list)
 
     def unchanged(self) -> bool:
         return all(file.read_text() == self.canary for file in self.secret_files) and not any(
             (folder / "hostile").exists() for folder in self.writable
         )
+
+    def visitors(self) -> list[str]:
+        """Whom anybody has reached since the last time that this was asked."""
+        found = []
+        for server in self.servers:
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    server.accept()[0].close()
+                    found.append(str(server.getsockname()))
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +178,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for file in files:
             stack.callback(file.unlink, missing_ok=True)
             file.write_text(canary)
+        lock = stack.enter_context(Path("/usr/bin/env").open("rb"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
         tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         unix = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2)]
         for server, place in zip(unix, ("\0" + address, str(data / "socket")), strict=True):
@@ -155,28 +193,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "socket": str(data / "socket"),
             "pid": os.getpid(),
         }
-        visits: list[str] = []
-        yield World(canary, json.dumps(targets).encode(), visits, folders, files)
         for server in (tcp, *unix):
             server.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                server.accept()
-                visits.append(str(server.getsockname()))
-        assert visits == []
+        yield World(canary, json.dumps(targets).encode(), (tcp, *unix), folders, files)
 
 
-def attack(path: Path, world: World) -> Attack:
-    """Runs one program."""
-    found = read(path)
+def attack(path: Path, world: World, backend: str) -> Attack:
+    """Runs one program as a command."""
+    head = read(path)
     language = LANGUAGES[path.suffix]
     command = language.command()
     if command is None:
-        return Attack(path, found.kind, found.ends, reason=f"{language.tool} is not installed")
+        return Attack(path, head, reason=f"{language.tool} is not installed")
     argv, shown = command
     files = {language.name: path.read_bytes(), "targets.json": world.targets}
+    limits = dataclasses.replace(language.limits, **head.limits)
     begun = time.monotonic()
-    outcome = sandbox.run(Program(argv, files, stdin=b"x" * 100_000, limits=language.limits, readonly=shown))
-    return Attack(path, found.kind, found.ends, outcome, time.monotonic() - begun, language.limits)
+    outcome = sandbox.run(Program(argv, files, stdin=b"x" * 100_000, limits=limits, readonly=shown), backend)
+    return Attack(path, head, outcome, time.monotonic() - begun, limits)
 
 
 def warm_attack(path: Path, world: World, interpreters: queue.SimpleQueue[sandbox.warm.Interpreter]) -> Attack:
@@ -184,14 +218,16 @@ def warm_attack(path: Path, world: World, interpreters: queue.SimpleQueue[sandbo
 
     There a program's threads are not waited for, and what a child shares with its parent counts twice as memory.
     """
-    found = read(path)
+    head = read(path)
+    head = dataclasses.replace(head, ends=head.ends | {"ok", "error", "memory"})
+    limits = dataclasses.replace(SMALL, **head.limits)
     interpreter = interpreters.get()
     begun = time.monotonic()
     try:
-        outcome = interpreter.run({"main.py": path.read_bytes(), "targets.json": world.targets}, SMALL)
+        outcome = interpreter.run({"main.py": path.read_bytes(), "targets.json": world.targets}, limits)
     finally:
         interpreters.put(interpreter)
-    return Attack(path, found.kind, found.ends | {"ok", "error", "memory"}, outcome, time.monotonic() - begun)
+    return Attack(path, head, outcome, time.monotonic() - begun, limits)
 
 
 def children() -> set[str]:
@@ -199,29 +235,60 @@ def children() -> set[str]:
     return {pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
 
 
+def run_all(paths: list[Path], run: Callable[[Path], Attack]) -> list[Attack]:
+    """Runs programs as many at a time as they let each other work."""
+    waiting = [path for path in paths if read(path).waits]
+    working = [path for path in paths if path not in waiting]
+    done = []
+    for some, workers in ((waiting, WAITING_WORKERS), (working, WORKERS)):
+        with ThreadPoolExecutor(workers) as pool:
+            done += list(pool.map(run, some))
+    return done
+
+
+@contextlib.contextmanager
+def warm_interpreters(backend: str, count: int) -> Iterator[queue.SimpleQueue[sandbox.warm.Interpreter]]:
+    interpreters: queue.SimpleQueue[sandbox.warm.Interpreter] = queue.SimpleQueue()
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            one = sandbox.warm.Interpreter(Path(sys.executable), GUEST, (), backend)
+            stack.callback(one.close)
+            interpreters.put(one)
+        yield interpreters
+
+
+def usable(backend: str) -> str:
+    if not sandbox.works(backend):
+        pytest.skip(f"back end {backend} does not work on this machine")
+    return backend
+
+
+@pytest.fixture(params=["container", "bubblewrap", "userns"], scope="module")
+def backend(request: pytest.FixtureRequest) -> str:
+    return usable(str(request.param))
+
+
+@pytest.fixture(params=["bubblewrap", "userns"], scope="module")
+def warm_backend(request: pytest.FixtureRequest) -> str:
+    return usable(str(request.param))
+
+
 @pytest.fixture(scope="module")
-def attacks(world: World) -> dict[Path, Attack]:
+def attacks(world: World, backend: str) -> dict[Path, Attack]:
     before = children()
-    with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda path: attack(path, world), PROGRAMS))
-    assert children() == before, "something lives on"
+    done = run_all(PROGRAMS, lambda path: attack(path, world, backend))
+    world.visits.extend(world.visitors())
+    assert_nothing_lives_on(before)
     return {one.path: one for one in done}
 
 
 @pytest.fixture(scope="module")
-def warm_attacks(world: World) -> dict[Path, Attack]:
-    backend = sandbox.detect()
-    if backend not in sandbox.warm.BACKENDS:
-        pytest.skip(f"the back end {backend} has no warm interpreters")
+def warm_attacks(world: World, warm_backend: str) -> dict[Path, Attack]:
     before = children()
-    interpreters: queue.SimpleQueue[sandbox.warm.Interpreter] = queue.SimpleQueue()
-    with contextlib.ExitStack() as stack, ThreadPoolExecutor(2) as pool:
-        for _ in range(2):
-            one = sandbox.warm.Interpreter(Path(sys.executable), GUEST, (), backend)
-            stack.callback(one.close)
-            interpreters.put(one)
-        done = list(pool.map(lambda path: warm_attack(path, world, interpreters), WARM_PROGRAMS))
-    assert children() == before, "something lives on"
+    with warm_interpreters(warm_backend, WAITING_WORKERS) as interpreters:
+        done = run_all(WARM_PROGRAMS, lambda path: warm_attack(path, world, interpreters))
+    world.visits.extend(world.visitors())
+    assert_nothing_lives_on(before)
     return {one.path: one for one in done}
 
 
@@ -239,39 +306,172 @@ def check(found: Attack, world: World) -> None:
     if found.outcome is None:
         pytest.skip(found.reason)
     output = found.outcome.stdout + found.outcome.stderr
-    assert b"BREACH" not in output
-    assert world.canary.encode() not in output.replace(world.targets, b"")
-    assert found.outcome.status in found.ends, (found.outcome.status, found.outcome.exit_code, output[-2000:])
-    assert found.seconds < found.limits.wall_seconds + OVERTIME_SECONDS
-    assert found.outcome.peak_memory_mb < found.limits.memory_mb + MEMORY_SLACK_MB
-    assert len(found.outcome.stdout) <= found.limits.output_bytes
-    assert len(found.outcome.stderr) <= found.limits.output_bytes
+    assert b"BREACH" not in output, output[-2000:]
+    assert world.canary.encode() not in output.replace(world.targets, b""), "the canary is out"
+    assert found.outcome.status in found.head.ends, (found.outcome.status, found.outcome.exit_code, output[-2000:])
+    assert found.seconds < found.limits.wall_seconds + OVERTIME_SECONDS, "it ended late"
+    assert found.outcome.peak_memory_mb < found.limits.memory_mb + MEMORY_SLACK_MB, "too much memory"
+    assert len(found.outcome.stdout) <= found.limits.output_bytes, "too much output"
+    assert len(found.outcome.stderr) <= found.limits.output_bytes, "too much output"
 
 
-def test_the_host_is_unchanged(attacks: dict[Path, Attack], warm_attacks: dict[Path, Attack], world: World) -> None:
-    assert attacks and warm_attacks
-    assert world.unchanged()
+def assert_nothing_lives_on(before: set[str]) -> None:
+    assert children() == before, "something lives on"
+
+
+def assert_host_unchanged(world: World) -> None:
+    assert world.unchanged(), "the host's files are changed"
     assert os.getpid() == json.loads(world.targets)["pid"]
-    good = sandbox.run(Program((sys.executable, "-I", "main.py"), {"main.py": b"print('good')"}))
+
+
+def assert_nobody_came(world: World) -> None:
+    assert world.visits == [], "somebody came"
+
+
+def test_the_host_is_unchanged(attacks: dict[Path, Attack], world: World, backend: str) -> None:
+    assert attacks
+    assert_host_unchanged(world)
+    assert_nobody_came(world)
+    good = sandbox.run(Program((sys.executable, "-I", "main.py"), {"main.py": b"print('good')"}), backend)
     assert (good.status, good.stdout) == ("ok", b"good\n")
 
 
-def test_summary(attacks: dict[Path, Attack], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_host_is_unchanged_by_warm_programs(warm_attacks: dict[Path, Attack], world: World) -> None:
+    assert warm_attacks
+    assert_host_unchanged(world)
+    assert_nobody_came(world)
+
+
+def test_summary(attacks: dict[Path, Attack], backend: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        summarize(attacks, f"back end {backend}, uid {os.getuid()}")
+    assert_started(attacks)
+    assert len(attacks) >= 60
+
+
+def test_summary_of_warm_programs(
+    warm_attacks: dict[Path, Attack], warm_backend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        summarize(warm_attacks, f"back end {warm_backend}, warm interpreters, uid {os.getuid()}")
+    assert_started(warm_attacks)
+    assert len(warm_attacks) >= 60
+
+
+def assert_started(attacks: dict[Path, Attack]) -> None:
+    assert not [path.name for path, one in attacks.items() if one.outcome and one.outcome.status == "sandbox"]
+
+
+def summarize(attacks: dict[Path, Attack], where: str) -> None:
     statuses = ("ok", "error", "signal", "timeout", "memory", "output", "sandbox")
-    counts = Counter((one.kind, one.outcome.status if one.outcome else "skipped") for one in attacks.values())
+    counts = Counter((one.head.kind, one.outcome.status if one.outcome else "skipped") for one in attacks.values())
     rows = [["kind", *statuses, "skipped", "all"]]
-    for kind in sorted({one.kind for one in attacks.values()}):
+    for kind in sorted({one.head.kind for one in attacks.values()}):
         numbers = [counts[kind, status] for status in (*statuses, "skipped")]
         rows.append([kind, *(str(number or "") for number in numbers), str(sum(numbers))])
     everything = [sum(counts[kind, status] for kind in {key[0] for key in counts}) for status in (*statuses, "skipped")]
     rows.append(["all", *map(str, everything), str(len(attacks))])
-    with capsys.disabled():
-        print(f"\n\n{len(attacks)} hostile programs, back end {sandbox.detect()}: how each kind ended")
-        for row in rows:
-            print("  ".join(word.ljust(10) if n == 0 else word.rjust(7) for n, word in enumerate(row)))
-        longest = max(attacks.values(), key=lambda one: one.seconds - one.limits.wall_seconds)
-        print(
-            f"latest end: {longest.seconds - longest.limits.wall_seconds:+.2f} s of the wall limit ({longest.path.name})"
-        )
-    assert everything[statuses.index("sandbox")] == 0
-    assert len(attacks) >= 60
+    print(f"\n\n{len(attacks)} hostile programs, {where}: how each kind ended")
+    for row in rows:
+        print("  ".join(word.ljust(10) if n == 0 else word.rjust(7) for n, word in enumerate(row)))
+    longest = max(attacks.values(), key=lambda one: one.seconds - one.limits.wall_seconds)
+    print(f"latest end: {longest.seconds - longest.limits.wall_seconds:+.2f} s of the wall limit ({longest.path.name})")
+
+
+# controls: what each check has to catch
+
+
+def control(tmp_path: Path, world: World, code: str, ends: str = "ok") -> Path:
+    path = tmp_path / "control.py"
+    path.write_text(f"# kind: control\n# ends: {ends}\n" + code.replace("CANARY", world.canary))
+    return path
+
+
+CAUGHT = {
+    "a breach": ("import sys\nprint('BREACH', end='')", "BREACH"),
+    "a breach before an error": ("print('BREACH')\nraise SystemExit(1)", "BREACH"),
+    "a breach on stderr": ("import sys\nsys.stderr.write('BREACH')", "BREACH"),
+    "a breach of a child": ("import os\nif os.fork() == 0: os.write(1, b'BREACH'); os._exit(0)\nos.wait()", "BREACH"),
+    "the canary": ("print('CANARY')", "canary"),
+    "a wrong end": ("import time\ntime.sleep(60)", "timeout"),
+}
+
+
+@pytest.mark.parametrize("what", CAUGHT)
+def test_control_of_a_command(what: str, world: World, backend: str, tmp_path: Path) -> None:
+    code, caught = CAUGHT[what]
+    with pytest.raises(AssertionError, match=caught):
+        check(attack(control(tmp_path, world, code), world, backend), world)
+
+
+@pytest.mark.parametrize("what", CAUGHT)
+def test_control_of_a_warm_program(what: str, world: World, warm_backend: str, tmp_path: Path) -> None:
+    code, caught = CAUGHT[what]
+    with warm_interpreters(warm_backend, 1) as interpreters, pytest.raises(AssertionError, match=caught):
+        check(warm_attack(control(tmp_path, world, code), world, interpreters), world)
+
+
+@pytest.mark.parametrize(
+    ("changed", "caught"),
+    [
+        ({"seconds": SMALL.wall_seconds + OVERTIME_SECONDS}, "late"),
+        ({"peak_memory_mb": SMALL.memory_mb + MEMORY_SLACK_MB}, "memory"),
+        ({"stdout": b"x" * 200_001}, "output"),
+        ({"stderr": b"x" * 200_001}, "output"),
+    ],
+)
+def test_control_of_the_bounds(changed: dict[str, float], caught: str, world: World) -> None:
+    outcome = Outcome("ok", 0, b"", b"", 1.0, 0.5, 10.0, "control")
+    head = Head("control", frozenset({"ok"}), {}, waits=False)
+    check(Attack(Path("control"), head, outcome), world)
+    seconds = changed.pop("seconds", 0.0)
+    with pytest.raises(AssertionError, match=caught):
+        check(Attack(Path("control"), head, dataclasses.replace(outcome, **changed), seconds), world)
+
+
+@pytest.mark.parametrize("name", ["read_secrets.py", "loopback.py", "unix_sockets.py", "locks_on_shared_files.py"])
+def test_control_without_a_sandbox(name: str, world: World) -> None:
+    """The programs themselves: with nothing around them they get what they want, and say so."""
+    path = Path(__file__).parent / "programs" / name
+    with pytest.raises(AssertionError, match="BREACH"):
+        check(attack(path, world, "none"), world)
+    assert world.visitors() or path.stem in ("read_secrets", "locks_on_shared_files")
+
+
+def test_control_of_the_host(world: World) -> None:
+    changed = world.writable[0] / "hostile"
+    changed.write_text("x")
+    try:
+        with pytest.raises(AssertionError, match="changed"):
+            assert_host_unchanged(world)
+    finally:
+        changed.unlink()
+    assert_host_unchanged(world)
+    with pytest.raises(AssertionError, match="changed"):
+        assert_host_unchanged(dataclasses.replace(world, canary="another"))
+
+
+def test_control_of_the_visitors(world: World) -> None:
+    for server in world.servers:
+        with socket.socket(server.family) as visitor:
+            visitor.connect(server.getsockname())
+        came = world.visitors()
+        with pytest.raises(AssertionError, match="came"):
+            assert_nobody_came(dataclasses.replace(world, visits=came))
+    assert world.visitors() == []
+
+
+def test_control_of_what_lives_on() -> None:
+    before = children()
+    with subprocess.Popen(["sleep", "60"]) as child:
+        with pytest.raises(AssertionError, match="lives on"):
+            assert_nothing_lives_on(before)
+        child.kill()
+    assert_nothing_lives_on(before)
+
+
+def test_control_of_what_never_started() -> None:
+    never = Outcome("sandbox", None, b"", b"", 1.0, 0.5, 10.0, "control")
+    path, head = Path("control"), Head("control", frozenset({"sandbox"}), {}, waits=False)
+    with pytest.raises(AssertionError, match="control"):
+        assert_started({path: Attack(path, head, never)})

@@ -61,7 +61,7 @@ class Interpreter:
                 words, passed = _OUTER[backend](program, files, starting)
                 self._process = subprocess.Popen(
                     words,
-                    stdin=subprocess.DEVNULL,
+                    stdin=view.memory_file(starting, b""),  # DEVNULL could be written to
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
                     env=view.environment() | dict(variables or {}),

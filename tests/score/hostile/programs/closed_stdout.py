@@ -1,5 +1,6 @@
 # kind: output
 # ends: timeout
+# cpu: none
 import os
 import time
 

@@ -1,5 +1,6 @@
 # kind: time
 # ends: timeout
+# cpu: none
 import threading
 
 lock = threading.Lock()

@@ -1,5 +1,6 @@
 # kind: time
 # ends: timeout
+# cpu: none
 import signal
 import time
 

@@ -1,5 +1,6 @@
 # kind: survival
 # ends: timeout, ok
+# cpu: none
 import os
 import time
 

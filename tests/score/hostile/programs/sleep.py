@@ -1,5 +1,6 @@
 # kind: time
 # ends: timeout
+# cpu: none
 import time
 
 time.sleep(600)

@@ -1,5 +1,6 @@
 # kind: processes
 # ends: timeout
+# cpu: none
 import os
 import signal
 

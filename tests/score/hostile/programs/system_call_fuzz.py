@@ -1,5 +1,6 @@
 # kind: kernel
 # ends: ok, signal, error, timeout, memory, output
+# cpu: none
 import ctypes
 import random
 

@@ -1,5 +1,6 @@
 # kind: processes
 # ends: timeout, error, signal
+# cpu: none
 import threading
 import time
 

@@ -1,5 +1,6 @@
 # kind: survival
 # ends: timeout
+# cpu: none
 import threading
 import time
 
