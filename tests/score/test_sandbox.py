@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +27,18 @@ import pytest
 
 from magicoder_repro.errors import UsageError
 from magicoder_repro.score import sandbox
-from magicoder_repro.score.sandbox import Limits, Outcome, Program, backends, container, seccomp, tree, view
+from magicoder_repro.score.sandbox import (
+    Limits,
+    Outcome,
+    Program,
+    backends,
+    cgroups,
+    container,
+    seccomp,
+    supervise,
+    tree,
+    view,
+)
 
 SMALL = Limits(wall_seconds=5.0, cpu_seconds=5.0, memory_mb=512)
 PYTHON = (sys.executable, "-I", "-S", "main.py")
@@ -736,3 +750,280 @@ def test_container_archive_unpacks_to_the_files(tmp_path: Path) -> None:
         tar.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # since 3.11.4
     assert (tmp_path / "a/b").read_bytes() == b"1"
     assert (tmp_path / ".stdin").read_bytes() == b"in"
+
+
+# the supervisor's hold
+
+
+def test_the_program_waits_until_it_is_held(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the supervisor cannot take hold there is no run, and no run without limits."""
+    monkeypatch.setattr(tree, "_PLACES", ("proc", "nowhere"))
+    monkeypatch.setattr(supervise, "_START_SECONDS", 0.5)
+    begun = time.monotonic()
+    outcome = python(backend, "print('ran')")
+    assert (outcome.status, outcome.exit_code, outcome.stdout) == ("sandbox", None, b"")
+    assert time.monotonic() - begun < 5
+
+
+def test_a_warm_program_waits_until_it_is_held(warm: sandbox.warm.Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "_PLACES", ("proc", "nowhere"))
+    monkeypatch.setattr(supervise, "_START_SECONDS", 0.5)
+    outcome = warm.run({"main.py": b"print('ran', flush=True)"}, SMALL)
+    assert (outcome.status, outcome.stdout) == ("sandbox", b"")
+    assert warm.broken
+
+
+BLIND = """
+import mmap, os, time
+os.rename("/box/.tmp", "/box/.gone")
+os.symlink("/dev/shm/..", "/box/.tmp")
+kept = [mmap.mmap(-1, 1 << 24) for _ in range(50)]
+for m in kept: m.write(b"x" * (1 << 24))
+time.sleep(0.5)
+print("BREACH", flush=True)
+"""
+
+
+def test_nothing_inside_turns_the_supervisor_off(backend: str, warm: sandbox.warm.Interpreter) -> None:
+    limits = Limits(memory_mb=256, wall_seconds=10.0)
+    files = {"main.py": BLIND.encode()}
+    plain = sandbox.run(Program((sys.executable, "-I", "main.py"), files, limits=limits), backend)
+    assert [one.status for one in (plain, warm.run(files, limits))] == ["memory"] * 2
+
+
+def test_what_is_looked_at_is_the_sandbox_s(backend: str) -> None:
+    """The descriptors are those of its own mounts, not of what a path of the same name leads to in the host."""
+    seen: list[tuple[int, int]] = []
+    usage = tree.Tree.usage
+
+    def spy(self: tree.Tree, limit_mb: float) -> tree.Usage:
+        seen.append((os.fstat(self._folders[0]).st_dev, os.fstat(self._folders[1]).st_dev))
+        return usage(self, limit_mb)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree.Tree, "usage", spy)
+        code = (
+            "import json, os, time; time.sleep(0.2); print(json.dumps([os.stat(p).st_dev for p in ('/proc', '/box')]))"
+        )
+        assert answer(backend, code) == list(seen[-1])
+    assert seen[-1][0] != Path("/proc").stat().st_dev
+
+
+# what the kernel counts, or does not
+
+
+SHORT_CHILDREN = """
+import os, signal, time
+if HOW == "ignored":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+for _ in range(80):
+    while True:
+        try: pid = os.fork()
+        except OSError: time.sleep(0.002); continue
+        break
+    if pid == 0:
+        if HOW != "orphans" or os.fork() == 0: burn(0.008)
+        os._exit(0)
+    if HOW != "ignored" or not COUNTED: os.waitpid(pid, 0)
+time.sleep(0.3)
+"""
+
+
+@pytest.mark.parametrize("how", ["waited for", "ignored", "orphans"])
+def test_cpu_seconds_of_short_children(backend: str, warm: sandbox.warm.Interpreter, how: str) -> None:
+    code = f"HOW = {how!r}\nCOUNTED = {cgroups.counts_cpu()}" + SHORT_CHILDREN
+    limits = Limits(wall_seconds=60.0, cpu_seconds=30.0)
+    for outcome in (python(backend, code, limits), warm.run({"main.py": code.encode()}, limits)):
+        assert outcome.status == "ok", outcome
+        assert 80 * 0.008 - 0.1 < outcome.cpu_seconds < 80 * 0.008 * 2.5, (how, outcome.cpu_seconds)
+
+
+@pytest.mark.skipif(seccomp.program(True) is None, reason="no system call filter for this machine")
+def test_without_a_group_how_sigchld_is_treated_stays(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no child is reaped unseen; a program learns of its children by waiting for them, whatever it asked for."""
+    monkeypatch.setattr(cgroups, "_places", lambda: None)
+    code = """
+import json, os, signal, subprocess, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+child = os.fork()
+if child == 0: os._exit(3)
+found = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+found.append(subprocess.run(["sh", "-c", "(exit 4) & true; exit 5"]).returncode)
+import asyncio
+async def main():
+    process = await asyncio.create_subprocess_exec("sh", "-c", "exit 6")
+    return await process.wait()
+found.append(asyncio.run(main()))
+signal.signal(signal.SIGUSR1, lambda *_: found.append("USR1"))
+os.kill(os.getpid(), signal.SIGUSR1)
+print(json.dumps(found))
+"""
+    outcome = sandbox.run(Program((sys.executable, "-I", "main.py"), {"main.py": code.encode()}, limits=SMALL), backend)
+    assert (outcome.status, outcome.stdout) == ("ok", b'[3, 5, 6, "USR1"]\n'), outcome
+
+
+def test_a_group_bounds_all_memory(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the supervisor does not see is bounded too, where the machine lets us make groups."""
+    if cgroups._places() is None or cgroups._places().memory is None:  # type: ignore[union-attr]
+        pytest.skip("no memory groups can be made here")
+    looks = tree.Tree.usage
+    monkeypatch.setattr(
+        tree.Tree, "usage", lambda self, limit_mb: dataclasses.replace(looks(self, limit_mb), memory_mb=1.0)
+    )
+    code = "import time\nfor n in range(9):\n open(f'/tmp/{n}', 'wb').write(b'x' * (60 << 20))\ntime.sleep(9)"
+    limits = Limits(wall_seconds=20.0, memory_mb=256, scratch_mb=1024)
+    assert python(backend, code, limits).status == "memory"
+
+
+def test_groups_are_removed() -> None:
+    if (places := cgroups._places()) is None:
+        pytest.skip("no groups can be made here")
+    code = "from magicoder_repro.score import sandbox\nprint(sandbox.run(sandbox.Program(('true',))).status)"
+    scorer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=own_environment())
+    assert scorer.communicate()[0] == b"ok\n"
+    left = [
+        folder
+        for place in (places.memory, places.cpu)
+        if place
+        for folder in place.glob(f"magicoder-sandbox-{scorer.pid}-*")
+    ]
+    assert left == []
+
+
+def test_many_mappings_are_bounded_soon(backend: str) -> None:
+    code = """
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+start = libc.mmap(None, ctypes.c_size_t(65000 * 8192), 1, 0x4022, -1, ctypes.c_long(0))
+for n in range(32000): libc.mprotect(ctypes.c_void_p(start + n * 8192), ctypes.c_size_t(4096), 0)
+time.sleep(60)
+"""
+    outcome = sandbox.run(
+        Program((sys.executable, "-I", "main.py"), {"main.py": code.encode()}, limits=Limits(wall_seconds=20.0)),
+        backend,
+    )
+    assert outcome.status == "memory"
+    assert outcome.wall_seconds < 5
+
+
+# what others would feel
+
+
+def test_locks_reach_nobody_else(backend: str) -> None:
+    code = """
+import fcntl, json, sqlite3, time
+shared = open("/usr/bin/env", "rb")
+fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+base = sqlite3.connect("base.sqlite")
+base.execute("create table t (x)"); base.execute("insert into t values (7)"); base.commit()
+print(json.dumps(base.execute("select x from t").fetchall()), flush=True)
+time.sleep(1.5)
+"""
+    with Path("/usr/bin/env").open("rb") as shared, ThreadPoolExecutor(1) as pool:
+        program = Program((sys.executable, "-I", "main.py"), {"main.py": code.encode()}, limits=SMALL)
+        running = pool.submit(sandbox.run, program, backend)
+        while not running.done():
+            fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(shared, fcntl.LOCK_UN)
+            time.sleep(0.05)
+    assert (running.result().status, running.result().stdout) == ("ok", b"[[7]]\n"), running.result()
+
+
+def test_a_signal_to_the_group_stays_inside(backend: str) -> None:
+    """As an ordinary user the processes around the sandbox are of the program's uid: they must not be of its group."""
+    code = "import os, signal\nsignal.signal(15, signal.SIG_IGN)\nos.kill(0, 15)\nprint('here')"
+    outcome = python(backend, code)
+    assert (outcome.status, outcome.stdout) == ("ok", b"here\n")
+
+
+# what we need ourselves, and what is left of us
+
+
+def own_environment() -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sandbox.__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": path}
+
+
+WARM_SLEEPER = """
+import sys
+from pathlib import Path
+from magicoder_repro.score import sandbox
+guest = b"WARM = ()\\ndef main():\\n    import subprocess; subprocess.run(open('argv').read().split())"
+interpreter = sandbox.warm.Interpreter(Path(sys.executable), guest, (), BACKEND)
+print("ready", flush=True)
+interpreter.run({"argv": b"sleep " + SECONDS.encode()}, sandbox.Limits(wall_seconds=50.0))
+"""
+
+
+def test_nothing_lives_on_in_a_warm_interpreter_when_the_scorer_is_killed(backend: str) -> None:
+    code = f"BACKEND = {backend!r}\nSECONDS = '61.{os.getpid()}'" + WARM_SLEEPER
+    killed_while_sleeping(code)
+
+
+def test_without_a_sandbox_nothing_of_ours_lives_on_when_the_scorer_is_killed(tmp_path: Path) -> None:
+    code = f"""
+from magicoder_repro.score import sandbox
+print("ready", flush=True)
+sandbox.run(sandbox.Program(("sh", "-c", "touch a; sleep 61.{os.getpid()} & wait"), {{"b": b"1"}}), "none")
+"""
+    killed_while_sleeping(code, TMPDIR=str(tmp_path))
+    wait_for(lambda: list(tmp_path.iterdir()) == [])
+
+
+def killed_while_sleeping(code: str, **variables: str) -> None:
+    before = children()
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=own_environment() | variables
+    ) as scorer:
+        assert scorer.stdout
+        assert scorer.stdout.readline() == b"ready\n"
+        wait_for(lambda: sleeping() == 1)
+        scorer.kill()
+    wait_for(lambda: sleeping() == 0)
+    end = time.monotonic() + 5
+    while (left := set(children()) - set(before)) and time.monotonic() < end:  # we adopted its orphans
+        for pid in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(pid), os.WNOHANG)
+        time.sleep(0.02)
+
+
+def test_a_folder_of_a_run_without_a_sandbox_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert sandbox.run(Program(("sh", "-c", "touch x; cat y"), {"y": b"1"}), "none").stdout == b"1"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "number"),
+    [pytest.param("-n", 32, id="open files"), pytest.param("-u", 3, id="processes")],
+)
+def test_a_low_limit_of_our_own_is_named(option: str, number: int, tmp_path: Path) -> None:
+    """Not "install bubblewrap"."""
+    if option == "-u" and os.getuid() == 0:
+        pytest.skip("the number of root's processes is not limited")
+    code = """
+from magicoder_repro.errors import UsageError
+from magicoder_repro.score import sandbox
+for call in (sandbox.detect, lambda: sandbox.choose("auto"), lambda: sandbox.choose("userns")):
+    try: print(call())
+    except UsageError as error: print(error)
+"""
+    if os.getuid() == 0:  # root may raise its own limit for a program; it is ours that is reached
+        number = 8
+    (tmp_path / "main.py").write_text(code)
+    done = subprocess.run(
+        ["sh", "-c", f'ulimit {option} {number}; exec "$0" "$1"', sys.executable, str(tmp_path / "main.py")],
+        capture_output=True,
+        text=True,
+        env=own_environment(),
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done
+    for line in lines:
+        assert f"`ulimit {option}` is {number}: raise it to" in line, done
+        assert "install" not in line

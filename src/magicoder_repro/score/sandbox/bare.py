@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from magicoder_repro.score.sandbox import supervise, view
 from magicoder_repro.score.sandbox.model import Outcome, Program
 
+# outlives us: when our end of its stdin closes, by whatever end we come to, the program's group and the folder go
+_AFTER_US = (
+    'read -r group; while read -r ended; do group=; done; [ -z "$group" ] || kill -s KILL -- "-$group"; rm -rf -- "$0"'
+)
+
 
 def run(program: Program) -> Outcome:
     """Runs the program as ourselves, in a temporary folder; processes that leave its process group stay alive."""
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+        folder, tell = stack.enter_context(_folder())
         for name, content in program.files.items():
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -21,13 +29,44 @@ def run(program: Program) -> Outcome:
             file.chmod(0o777)
         prlimit = view.tool("prlimit")
         limits = [prlimit, *view.limit_options(program.limits), "--"] if prlimit else []
-        job = supervise.Job(
-            backend="none",
-            start=lambda: supervise.Command(
+
+        def start() -> supervise.Command:
+            command = supervise.Command(
                 argv=[*limits, *program.argv],
                 stdin=view.memory_file(stack, program.stdin),
                 environment=view.environment() | {"HOME": str(folder), "TMPDIR": str(folder)},
                 folder=folder,
-            ),
+            )
+            os.write(tell, b"%d\n" % command.pid)
+            return command
+
+        outcome = supervise.watch(supervise.Job(backend="none", start=start), program.limits)
+        os.write(tell, b"ended\n")
+        return outcome
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[tuple[Path, int]]:
+    """A folder that goes even if we are killed, and the descriptor on which its keeper is told the program's process group."""
+    folder = Path(tempfile.mkdtemp(prefix="magicoder-"))
+    told, tell = os.pipe()
+    try:
+        keeper = subprocess.Popen(
+            ["/bin/sh", "-c", f"trap '' HUP INT TERM; {_AFTER_US}", str(folder)],
+            stdin=told,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
         )
-        return supervise.watch(job, program.limits)
+    except OSError:
+        os.close(tell)
+        folder.rmdir()
+        raise
+    finally:
+        os.close(told)
+    try:
+        yield folder, tell
+    finally:
+        os.close(tell)
+        keeper.wait()

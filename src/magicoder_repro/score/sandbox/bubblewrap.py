@@ -53,7 +53,8 @@ def command(program: Program, uid: int, report: int, gate: int, put: Callable[[b
     else:
         rights = ["--disable-userns"] if _knows("--disable-userns") else []
         become = []
-    words = [*_namespaces(uid), "--json-status-fd", str(report), "--block-fd", str(gate), *rights]
+    words = [*_namespaces(uid), "--new-session"]  # a group of its own: a signal to the group reaches nobody outside
+    words += ["--json-status-fd", str(report), "--block-fd", str(gate), *rights]
     words += _root(program, view.accounts(uid), put)
     inner = sorted({str(parent) for name in program.files for parent in PurePosixPath(name).parents} - {"."})
     for folder in inner:

@@ -25,8 +25,10 @@ _STDIN = ".stdin"
 # files and stdin travel as one archive, so that nothing of the host has to be mounted writable
 _ENTRY = (
     f"umask 0; mkdir -p {view.SCRATCH} && tar -xf - -C {view.BOX} && exec 3<{view.BOX}/{_STDIN} "
-    f'&& rm {view.BOX}/{_STDIN} && cd {view.BOX} && umask 022 && exec "$@" <&3 3<&-'
+    f"&& rm {view.BOX}/{_STDIN} && cd {view.BOX} && umask 022 "
+    f'&& {{ command -v timeout >/dev/null && set -- timeout -s KILL "$0" "$@"; exec "$@" <&3 3<&-; }}'
 )
+_SPARE_SECONDS = 5  # after which a container ends by itself: killing us kills its client, not the container
 
 
 @functools.cache
@@ -65,7 +67,7 @@ def run(program: Program) -> Outcome:
 def command(engine: str, image: str, name: str, program: Program) -> list[str]:
     """The command line; the archive comes on its stdin."""
     limits = program.limits
-    inner = ["/bin/sh", "-c", _ENTRY, "sh", *program.argv]
+    inner = ["/bin/sh", "-c", _ENTRY, str(math.ceil(limits.wall_seconds) + _SPARE_SECONDS), *program.argv]
     shown = [str(path) for path in program.readonly]
     variables = [
         word for key, value in view.environment().items() if key != "PATH" for word in ("--env", f"{key}={value}")

@@ -187,6 +187,7 @@ def main() -> None:
     if child == 0:
         try:
             os.close(report)
+            os.setsid()  # no process outside is of its group
             if not config["warm"]:
                 become_nobody(config)
             os.umask(0o022)
