@@ -73,21 +73,23 @@ class Tree:
         if not Path(f"/proc/{init}/root{view.BOX}").exists():  # a first look, which costs little
             return False
         with contextlib.ExitStack() as stack:
+
+            def take(name: str, flags: int, folder: int | None = None) -> int:
+                descriptor = os.open(name, flags | os.O_DIRECTORY, dir_fd=folder)
+                stack.callback(os.close, descriptor)
+                return descriptor
+
             try:
-                here = os.open(f"/proc/{init}", os.O_RDONLY | os.O_DIRECTORY)
-                stack.callback(os.close, here)
-                root = os.open("root", os.O_PATH | os.O_DIRECTORY, dir_fd=here)
-                stack.callback(os.close, root)
-                if os.path.samestat(os.fstat(root), Path("/").stat()):  # ours: not built yet
-                    return False
-                places = [os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root) for name in _PLACES]
+                here = take(f"/proc/{init}", os.O_RDONLY)
+                root = take("root", os.O_PATH, here)
+                places = [take(name, os.O_RDONLY | os.O_NOFOLLOW, root) for name in _PLACES]
             except OSError:
                 return False
-            for place in places:
-                stack.callback(os.close, place)
+            if os.path.samestat(os.fstat(root), Path("/").stat()):  # ours: not built yet
+                return False
             if any(os.fstat(place).st_dev == os.fstat(root).st_dev for place in places):  # not mounted yet
                 return False
-            self._folders = [*(os.dup(place) for place in places), os.dup(here)]
+            self._folders = [os.dup(descriptor) for descriptor in (*places, here)]
         return True
 
     def bound(self, memory_mb: int) -> None:
