@@ -232,7 +232,11 @@ def warm_attack(path: Path, world: World, interpreters: queue.SimpleQueue[sandbo
 
 def children() -> set[str]:
     """Our children. Orphans of a sandbox become ours, so nothing that lives on can hide."""
-    return {pid for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
+    found = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+            found |= set(file.read_text().split())
+    return found
 
 
 def run_all(paths: list[Path], run: Callable[[Path], Attack]) -> list[Attack]:

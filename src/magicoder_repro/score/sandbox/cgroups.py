@@ -26,6 +26,7 @@ _KERNEL_MB = 64  # stacks, tables and caches that every program needs, on top of
 _NUMBERS = itertools.count()
 _T = TypeVar("_T")
 _IDLE: list[Group] = []
+_MOST_BYTES = 4096
 _EMPTY_SECONDS = 1.0  # for a group to be empty after its last process has been reaped
 
 
@@ -56,6 +57,8 @@ class Group:
         for folder in self._folders():
             folder.mkdir(exist_ok=True)
         self._cpu_is_v1 = self._cpu is not None and (self._cpu / "cpuacct.usage").exists()
+        self._seconds: int | None = None
+        self._kills: int | None = None
 
     def start(self, command: Callable[[], _T]) -> _T:
         """Calls `command` where the processes that it starts are born in the group (version 1; else they have to `enter` it)."""
@@ -73,6 +76,22 @@ class Group:
 
     def _folders(self) -> list[Path]:
         return list(dict.fromkeys(folder for folder in (self._memory, self._cpu) if folder))
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        """While it is in use its counters are open."""
+        with contextlib.ExitStack() as stack:
+
+            def opened(folder: Path | None, name: str) -> int | None:
+                if folder is None:
+                    return None
+                descriptor = os.open(folder / name, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                return descriptor
+
+            self._seconds = opened(self._cpu, "cpuacct.usage" if self._cpu_is_v1 else "cpu.stat")
+            self._kills = opened(self._memory, "memory.oom_control" if self._v1 else "memory.events")
+            yield
 
     def limit(self, memory_mb: int) -> None:
         """Bounds all memory that its processes make the kernel hold, whatever its kind. OSError where that fails."""
@@ -100,17 +119,14 @@ class Group:
 
     def cpu_seconds(self) -> float | None:
         """What all its processes have used since it was made, those that nobody waited for too; None where it is not counted."""
-        if self._cpu is None:
+        if self._seconds is None:
             return None
-        if self._cpu_is_v1:
-            return int(_read(f"{self._cpu}/cpuacct.usage")) / 1e9
-        return _value(f"{self._cpu}/cpu.stat", b"usage_usec") / 1e6
+        text = os.pread(self._seconds, _MOST_BYTES, 0)
+        return int(text) / 1e9 if self._cpu_is_v1 else _value(text, b"usage_usec") / 1e6
 
     def times_out_of_memory(self) -> int:
         """How many of its processes the kernel has killed because of the limit."""
-        if self._memory is None:
-            return 0
-        return _value(f"{self._memory}/{'memory.oom_control' if self._v1 else 'memory.events'}", b"oom_kill")
+        return 0 if self._kills is None else _value(os.pread(self._kills, _MOST_BYTES, 0), b"oom_kill")
 
     def usable(self) -> bool:
         """Whether it is still there, and empty."""
@@ -134,10 +150,14 @@ class Group:
 def group() -> Iterator[Group | None]:
     """A group for one sandbox, or None where this machine has none for us. All its processes must be dead at the end."""
     found = _take()
+    if found is None:
+        yield None
+        return
     try:
-        yield found
+        with found.counting():
+            yield found
     finally:
-        if found is not None and found.usable():
+        if found.usable():
             found.settled = False
             _IDLE.append(found)
 
@@ -147,9 +167,7 @@ def _take() -> Group | None:
     if places is None:
         return None
     with contextlib.suppress(IndexError):
-        while True:
-            if (found := _IDLE.pop()).usable():
-                return found
+        return _IDLE.pop()
     try:
         return Group(places)
     except OSError:
@@ -236,10 +254,11 @@ def _works(places: _Places) -> bool:
         return False
     child = os.posix_spawn("/bin/sh", ["/bin/sh", "-c", "kill -STOP $$"], {})
     try:
-        one.limit(256)
-        one.enter(child)
-        one.times_out_of_memory()
-        one.cpu_seconds()
+        with one.counting():
+            one.limit(256)
+            one.enter(child)
+            one.times_out_of_memory()
+            one.cpu_seconds()
         return True
     except (OSError, ValueError):
         return False
@@ -268,18 +287,10 @@ def _leave(places: _Places) -> None:
     _sweep(places)
 
 
-def _value(file: str, name: bytes) -> int:
+def _value(text: bytes, name: bytes) -> int:
     """The number in the line of that name."""
-    for line in _read(file).splitlines():
+    for line in text.splitlines():
         key, _, value = line.partition(b" ")
         if key == name:
             return int(value)
     return 0
-
-
-def _read(file: str) -> bytes:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        return os.read(descriptor, 4096)
-    finally:
-        os.close(descriptor)

@@ -236,7 +236,8 @@ class _Run:
         events.register(self._over, select.POLLIN)
         if self._report:
             events.register(self._report.descriptor, select.POLLIN)
-        while not self._tree.attach(hold.init(self._process.pid, self._told())):
+        init = None
+        while not self._tree.attach(init := init or hold.init(self._process.pid, self._told())):
             found = [descriptor for descriptor, _ in events.poll(_START_POLL_MS)]
             if time.monotonic() > end or self._over in found:
                 return False
@@ -258,7 +259,7 @@ class _Run:
             selector.register(self._over, selectors.EVENT_READ)
             for stream in self._all_streams():
                 selector.register(stream.descriptor, selectors.EVENT_READ, stream)
-            next_look = begun
+            next_look = begun + _POLL_SECONDS
             while True:
                 now = time.monotonic()
                 if now - begun >= limits.wall_seconds:

@@ -70,7 +70,9 @@ class Tree:
             except OSError:
                 return False
             self._init = init
-        if not Path(f"/proc/{init}/root{view.BOX}").exists():  # a first look, which costs little
+        try:
+            os.lstat(f"/proc/{init}/root{view.BOX}")  # a first look, which costs little
+        except OSError:
             return False
         with contextlib.ExitStack() as stack:
 
