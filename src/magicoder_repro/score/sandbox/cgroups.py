@@ -27,7 +27,7 @@ _NUMBERS = itertools.count()
 _T = TypeVar("_T")
 _IDLE: list[Group] = []
 _MOST_BYTES = 4096
-_EMPTY_SECONDS = 1.0  # for a group to be empty after its last process has been reaped
+_EMPTY_SECONDS, _EMPTY_POLL_SECONDS = 1.0, 0.001  # for a group to be empty after the end of what was in it
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,12 @@ class Group:
         """Removes it; a group that is not empty stays until a later process of ours finds it empty."""
         if self._starter is not None:
             self._starter.shutdown()
-        for folder in self._folders():
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        end = time.monotonic() + _EMPTY_SECONDS
+        while (left := [folder for folder in self._folders() if folder.exists()]) and time.monotonic() < end:
+            for folder in left:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            time.sleep(_EMPTY_POLL_SECONDS)
 
 
 @contextlib.contextmanager
@@ -265,9 +268,7 @@ def _works(places: _Places) -> bool:
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        end = time.monotonic() + _EMPTY_SECONDS
-        while any(folder.exists() for folder in one._folders()) and time.monotonic() < end:
-            one.remove()
+        one.remove()
 
 
 def _sweep(places: _Places) -> None:
