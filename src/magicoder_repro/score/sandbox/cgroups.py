@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -67,7 +67,10 @@ class Group:
         if self._starter is None:
             self._starter = ThreadPoolExecutor(1, initializer=self._settle)
         self.settled = True
-        return self._starter.submit(command).result()
+        try:
+            return self._starter.submit(command).result()
+        except BrokenExecutor as error:  # somebody has removed the group
+            raise OSError(f"{self._folders()[0]}: cannot be entered") from error
 
     def _settle(self) -> None:
         self._resident = threading.get_native_id()

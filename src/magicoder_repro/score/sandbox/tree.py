@@ -21,7 +21,8 @@ _SOCKET_MB = 0.25  # what one socket's queue can hold
 _INODE_MB = 0.001
 _MAPPING_MB = 0.0005  # what the kernel keeps of one mapping
 MOST_MAPPINGS = 50_000  # of the whole tree: as many can be looked at in time. A program with torch has 3,000
-_COUNT_SECONDS = 0.25  # between two counts of the mappings
+_COUNT_SECONDS, _COUNT_MOST_SECONDS = 0.1, 0.25  # between two counts of the mappings
+_COUNT_REST = 50  # times as long as a count has taken
 _PLACES = (
     "proc",
     view.BOX.strip("/"),
@@ -140,6 +141,7 @@ class Tree:
 
     def _count(self, pids: list[tuple[int, str]]) -> float | None:
         """Counts the mappings, no more of them than are allowed. MB of the shared ones; None where a list cannot be read."""
+        begun = time.monotonic()
         found: dict[tuple[bytes, bytes], float] = {}
         count, readable = 0, True
         for folder, prefix in pids:
@@ -151,7 +153,8 @@ class Tree:
                     break
             readable = readable and bool(maps or _fields(_read(folder, f"{prefix}status")).get("VmSize", 0) == 0)
         self._mappings = count
-        self._next_count = time.monotonic() + _COUNT_SECONDS
+        now = time.monotonic()
+        self._next_count = now + min(max(_COUNT_SECONDS, _COUNT_REST * (now - begun)), _COUNT_MOST_SECONDS)
         return sum(found.values()) if readable else None
 
     def counted_cpu(self) -> float | None:
