@@ -1035,8 +1035,9 @@ for call in (sandbox.detect, lambda: sandbox.choose("auto"), lambda: sandbox.cho
     if os.getuid() == 0:  # root may raise its own limit for a program; it is ours that is reached
         number = 8
     (tmp_path / "main.py").write_text(code)
+    limit = f"--{'nofile' if option == '-n' else 'nproc'}={number}"  # prlimit(1), since dash knows no `ulimit -u`
     done = subprocess.run(
-        ["sh", "-c", f'ulimit {option} {number}; exec "$0" "$1"', sys.executable, str(tmp_path / "main.py")],
+        ["prlimit", limit, "--", sys.executable, str(tmp_path / "main.py")],
         capture_output=True,
         text=True,
         env=own_environment(),

@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +27,7 @@ _NUMBERS = itertools.count()
 _T = TypeVar("_T")
 _IDLE: list[Group] = []
 _MOST_BYTES = 4096
-_EMPTY_SECONDS = 1.0  # for a group to be empty after its last process has been reaped
+_EMPTY_SECONDS, _EMPTY_POLL_SECONDS = 1.0, 0.001  # for a group to be empty after the end of what was in it
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ class Group:
         if self._starter is None:
             self._starter = ThreadPoolExecutor(1, initializer=self._settle)
         self.settled = True
-        return self._starter.submit(command).result()
+        try:
+            return self._starter.submit(command).result()
+        except BrokenExecutor as error:  # somebody has removed the group
+            raise OSError(f"{self._folders()[0]}: cannot be entered") from error
 
     def _settle(self) -> None:
         self._resident = threading.get_native_id()
@@ -141,9 +144,12 @@ class Group:
         """Removes it; a group that is not empty stays until a later process of ours finds it empty."""
         if self._starter is not None:
             self._starter.shutdown()
-        for folder in self._folders():
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        end = time.monotonic() + _EMPTY_SECONDS
+        while (left := [folder for folder in self._folders() if folder.exists()]) and time.monotonic() < end:
+            for folder in left:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            time.sleep(_EMPTY_POLL_SECONDS)
 
 
 @contextlib.contextmanager
@@ -265,9 +271,7 @@ def _works(places: _Places) -> bool:
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        end = time.monotonic() + _EMPTY_SECONDS
-        while any(folder.exists() for folder in one._folders()) and time.monotonic() < end:
-            one.remove()
+        one.remove()
 
 
 def _sweep(places: _Places) -> None:

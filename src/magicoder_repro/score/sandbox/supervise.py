@@ -21,7 +21,7 @@ from magicoder_repro.score.sandbox.model import Limits, Outcome, Status
 from magicoder_repro.score.sandbox.tree import GRACE_SECONDS, MOST_MAPPINGS, Tree, Usage, readable
 
 _START_SECONDS = 30.0  # for a sandbox to be built and taken hold of
-_START_POLL_MS = 1
+_REPORT_POLL_MS, _START_POLL_MS = 50, 1  # until it says who pid 1 is, which wakes us; until its root is complete
 _POLL_SECONDS, _POLL_MOST_SECONDS = 0.02, 0.1  # how often usage is looked at: at first, and of a long run
 _FILLED_MB = 2500.0 * (os.cpu_count() or 1)  # in a second, about
 _PAUSE_MS = 2  # after a little output: what comes meanwhile is read in one go
@@ -258,7 +258,7 @@ class _Run:
             events.register(self._report.descriptor, select.POLLIN)
         init = None
         while not self._tree.attach(init := init or hold.init(self._process.pid, self._told())):
-            found = [descriptor for descriptor, _ in events.poll(_START_POLL_MS)]
+            found = [descriptor for descriptor, _ in events.poll(_START_POLL_MS if init else _REPORT_POLL_MS)]
             if time.monotonic() > end or self._over in found:
                 return False
             if found and self._report and not self._report.pull():

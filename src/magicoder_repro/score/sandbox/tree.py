@@ -21,7 +21,8 @@ _SOCKET_MB = 0.25  # what one socket's queue can hold
 _INODE_MB = 0.001
 _MAPPING_MB = 0.0005  # what the kernel keeps of one mapping
 MOST_MAPPINGS = 50_000  # of the whole tree: as many can be looked at in time. A program with torch has 3,000
-_COUNT_SECONDS = 0.25  # between two counts of the mappings
+_COUNT_SECONDS, _COUNT_MOST_SECONDS = 0.1, 0.25  # between two counts of the mappings
+_COUNT_REST = 50  # times as long as a count has taken
 _PLACES = (
     "proc",
     view.BOX.strip("/"),
@@ -141,6 +142,7 @@ class Tree:
 
     def _count(self, pids: list[tuple[int, str]]) -> float | None:
         """Counts the mappings, no more of them than are allowed. MB of the shared ones; None where a list cannot be read."""
+        begun = time.monotonic()
         found: dict[tuple[bytes, bytes], float] = {}
         count, readable = 0, True
         for folder, prefix in pids:
@@ -152,7 +154,8 @@ class Tree:
                     break
             readable = readable and bool(maps or _fields(_read(folder, f"{prefix}status")).get("VmSize", 0) == 0)
         self._mappings = count
-        self._next_count = time.monotonic() + _COUNT_SECONDS
+        now = time.monotonic()
+        self._next_count = now + min(max(_COUNT_SECONDS, _COUNT_REST * (now - begun)), _COUNT_MOST_SECONDS)
         return sum(found.values()) if readable else None
 
     def counted_cpu(self) -> float | None:
@@ -172,7 +175,9 @@ class Tree:
 
     def kill(self) -> None:
         """Kills pid 1; the kernel then kills everything else in the namespace."""
-        if self.handle is not None:
+        if self.handle is not None and self._init is not None:
+            with contextlib.suppress(OSError):  # where we may: it need not wait until its children let it end
+                os.setpriority(os.PRIO_PROCESS, self._init, -20)
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
 

@@ -1,5 +1,5 @@
 # kind: memory
-# ends: memory
+# ends: memory, timeout
 import mmap
 import os
 import time

@@ -1,5 +1,5 @@
 # kind: memory
-# ends: memory
+# ends: memory, timeout
 import ctypes
 import os
 import time
