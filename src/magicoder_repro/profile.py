@@ -196,7 +196,9 @@ class Scoring(_Strict):
         gt=0,
         description="CPU seconds that one call may take, or four times what the canonical solution takes",
     )
-    program_seconds: float = Field(default=60.0, gt=0, description="the same for all calls of a program together")
+    program_seconds: float = Field(
+        default=60.0, gt=0, description="the same for all calls together; protocol `current` only"
+    )
     ds1000_seconds: float = Field(
         default=120.0, gt=0, description="CPU seconds of one DS-1000 program; 120 is the benchmark's own limit"
     )
