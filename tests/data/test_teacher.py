@@ -269,7 +269,7 @@ def test_any_body_is_a_reply_or_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         with teacher.connect(config) as client:
             ask()
-    assert replies > 5
+    assert replies > 3  # the examples above are three
 
 
 def test_a_prompt_that_utf8_cannot_hold_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
