@@ -64,7 +64,7 @@ _IMPORTED = (
         "warnings",
     ),
     *("gzip", "hashlib", "logging", "unittest", "inspect", "shutil", "subprocess", "textwrap", "random", "statistics"),
-    *("multipledispatch", "termcolor", "tqdm", "numpy", "psutil", "evalplus.eval", "evalplus.gen.util"),
+    *("multipledispatch", "termcolor", "tqdm", "numpy.random", "psutil", "evalplus.eval", "evalplus.gen.util"),
 )
 
 

@@ -53,17 +53,23 @@ class Question:
 
 
 class Rules:
-    """The process that answers. It is made again when it had to be ended."""
+    """The process that answers; it imports evalplus while the command reads its input. It is made again when it had to be ended."""
 
-    def __init__(self, family: str, lines: Mapping[str, str]) -> None:
-        self._family, self._lines = family, lines
+    def __init__(self) -> None:
+        self._set = b""
         self._pid = 0
         self._start()
+
+    def begin(self, family: str, tasks: str) -> None:
+        """Says whose values are asked about: evalplus' name of the set, and its file."""
+        self._set = marshal.dumps((family, tasks))
+        _send(self._asked, self._set)
 
     def accept(self, question: Question) -> bool:
         """Whether the rules accept the values."""
         if not self._pid:
             self._start()
+            _send(self._asked, self._set)
         message = marshal.dumps((
             question.task_id, question.part, question.piece, list(question.frames), list(question.equal), dict(question.short),
             question.seconds,
@@ -98,17 +104,22 @@ class Rules:
                 processes.end_with(parent)
                 os.close(self._asked)
                 os.close(self._told)
-                _serve(self._family, self._lines, asked, told)
+                _serve(asked, told)
             finally:
                 os._exit(0)
         os.close(asked)
         os.close(told)
 
 
-def _serve(family: str, lines: Mapping[str, str], asked: int, told: int) -> None:
+def _serve(asked: int, told: int) -> None:
     """Answers until nobody asks any more."""
     resource.setrlimit(resource.RLIMIT_AS, (_MB << 20, _MB << 20))
     evalplus = _EvalPlus()
+    if (first := _receive(asked)) is None:
+        return
+    family, tasks = marshal.loads(first)
+    lines = truth.read_lines(tasks)
+    evalplus.guard()
     while (message := _receive(asked)) is not None:
         task_id, *rest = marshal.loads(message)
         try:
@@ -152,13 +163,16 @@ class _EvalPlus:
         self._replay: Any = types.ModuleType("magicoder_replay")  # its `call` stands for the candidate
         sys.modules[self._replay.__name__] = self._replay
         self._task: tuple[Any, truth.Task] | None = None
-        package.reliability_guard(None)
         package.multiprocessing = types.SimpleNamespace(Process=_InProcess)
         package.Value = lambda _, value: types.SimpleNamespace(value=value)  # shared memory: not under the guard
         package.Array = lambda _, items: list(items)
-        package.reliability_guard = lambda maximum_memory_bytes=None: None
         package.query_maximum_memory_bytes = lambda: None
         package.create_tempdir = contextlib.nullcontext
+
+    def guard(self) -> None:
+        """Calls evalplus' guard, once for all."""
+        self._package.reliability_guard(None)
+        self._package.reliability_guard = lambda maximum_memory_bytes=None: None
 
     def accept(self, family: str, line: str, question: Question) -> bool:
         key = question.task_id, question.piece

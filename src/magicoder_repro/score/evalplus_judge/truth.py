@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gzip
 import hashlib
 import json
 import marshal
@@ -99,6 +100,18 @@ class Task:
         _execute(self.record["prompt"] + self.record["canonical_solution"], names)
         function: Callable[..., Any] = names[self.entry_point]
         return function
+
+
+def read_lines(path: str) -> dict[str, str]:
+    """Each task's line by its id: a worker parses only those that it is asked for."""
+    opener = gzip.open if path.endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8") as file:
+        return {_task_id(line): line for line in file if line.strip()}
+
+
+def _task_id(line: str) -> str:
+    head = line[:80].split('"', 4)
+    return str(head[3] if head[:2] == ["{", "task_id"] and len(head) == 5 else json.loads(line)["task_id"])
 
 
 def read_task(

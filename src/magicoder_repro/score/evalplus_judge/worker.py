@@ -12,7 +12,6 @@ An `error` in place of verdicts says why nothing can be judged here.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import marshal
 import os
@@ -102,7 +101,7 @@ def _verdict(names: Sequence[str], runs: Sequence[_Ran]) -> Verdict:
 class Judge:
     """Judges programs of one set by one evalplus version."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, ask_rules: rules.Rules) -> None:
         self._settings = settings
         self._python = Path(sys.executable)
         self._readonly = (self._python.parent.parent, Path(sys.base_prefix))
@@ -110,8 +109,9 @@ class Judge:
         self._may_be_warm = settings.backend in sandbox.warm.BACKENDS
         self._checked = False
         self._known = truth.read(settings.ground_truth)
-        self._lines = _read_lines(settings.tasks)
-        self._rules = rules.Rules(settings.family, self._lines)
+        self._lines = truth.read_lines(settings.tasks)
+        self._rules = ask_rules
+        self._rules.begin(settings.family, settings.tasks)
         self._deserialize = rules.deserializer()
 
     def answer(
@@ -290,18 +290,6 @@ class Judge:
         return outcome
 
 
-def _read_lines(path: str) -> dict[str, str]:
-    """Each task's line by its id: a worker parses only those that it is asked for."""
-    opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8") as file:
-        return {_task_id(line): line for line in file if line.strip()}
-
-
-def _task_id(line: str) -> str:
-    head = line[:80].split('"', 4)
-    return str(head[3] if head[:2] == ["{", "task_id"] and len(head) == 5 else json.loads(line)["task_id"])
-
-
 def _end_with_standard_input() -> None:
     """The command that asks holds the other end: when it is gone, however that happened, so is this process and what it started."""
 
@@ -317,10 +305,13 @@ def _end_with_standard_input() -> None:
 
 def main() -> None:
     """Answers requests until standard input closes."""
+    ask_rules = rules.Rules()
+    rules.deserializer()  # imported while the command reads its input
     first = sys.stdin.readline()
     if not first:
+        ask_rules.close()
         return
-    judge = Judge(Settings(**json.loads(first)))
+    judge = Judge(Settings(**json.loads(first)), ask_rules)
     _end_with_standard_input()
     for line in sys.stdin:
         try:
