@@ -1,5 +1,5 @@
 # kind: processes
-# ends: timeout
+# ends: memory, timeout
 import os
 import signal
 
