@@ -90,7 +90,10 @@ def whole_sets(cold: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: py
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
 def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark: str, protocol: Protocol) -> None:
-    dataset = benchmarks.load(benchmark, protocol, data=data)
+    """But for eight of MBPP, which take two minutes of computing; the published answers to them are judged below."""
+    whole = benchmarks.load(benchmark, protocol, data=data)
+    slow = evalplus._SLOW["mbpp"] if benchmark == "mbpp" else ()
+    dataset = replace(whole, tasks=[task for task in whole.tasks if task["task_id"] not in slow])
     right = [
         {"task_id": task["task_id"], "solution": task["prompt"] + task["canonical_solution"]} for task in dataset.tasks
     ]
