@@ -39,7 +39,7 @@ _EARLY = {
     "humaneval": tuple(f"HumanEval/{number}" for number in (147, 39, 46, 55, 63)),
     "mbpp": tuple(f"Mbpp/{number}" for number in (453, 61, 739, 752, 605, 406, 300, 260, 126)),
 }
-_FORMAT = 3  # of the ground truth on disk
+_FORMAT = 4  # of the ground truth on disk
 
 
 def score(

@@ -40,12 +40,18 @@ Accept = Callable[[str, Sequence[Frame], Sequence[bool]], bool]
 
 @dataclass(frozen=True)
 class Budget:
-    """Seconds: of each call, and of all calls of each part together with loading the program, as evalplus counts. `slack`: how much
-    more than that is waited for; what needs more has failed, what lies between is undecided."""
+    """Seconds: of each call, of all calls of each part together with loading the program, as evalplus counts, and of writing down what
+    each call returns. `slack`: how much more than that is waited for; what needs more has failed, what lies between is undecided."""
 
     calls: tuple[float, ...]
     parts: tuple[float, ...]
+    writing: tuple[float, ...]
     slack: float
+
+    def until_written(self, first: int, last: int) -> tuple[float, ...]:
+        """What these calls may take until their values are here."""
+        both = zip(self.calls[first:last], self.writing[first:last], strict=True)
+        return tuple(call + writing for call, writing in both)
 
     @property
     def whole(self) -> float:
@@ -111,9 +117,8 @@ class Follower:
     def _late(self, first: int, loaded: bool, spent: sandbox.Spent) -> bool:
         """Takes note of the time; True when more than a limit and its slack has passed."""
         budget, now = self._budget, len(self._frames)
-        limits = (
-            budget.calls[first : now + 1] if self._loaded else ()
-        )  # of the calls that ended, and of the one that runs
+        # of the calls that ended, and of the one that runs
+        limits = budget.until_written(first, now + 1) if self._loaded else ()
         if not loaded or not limits:
             limits = (
                 budget.parts[self._part],

@@ -23,23 +23,25 @@ PARTS = ("base", "plus")
 SHORT = 16  # bytes: a value whose marshal form has fewer is its own digest
 _SOON_SECONDS = 0.05  # of ground truth: when more is to be computed, the calls known by then are tried first
 Known = dict[str, dict[str, dict[str, list[Any]]]]
-"""Task id -> part -> `digests` and `seconds` of its calls; null for what no program has needed yet."""
+"""Task id -> part -> `digests`, `seconds` and `writing` of its calls; null for what no program has needed yet."""
 
 
 @dataclass
 class Truth:
     """What the canonical solution gives for one part's inputs, as far as that is known, from the first one on: digests (empty:
-    not comparable by bytes; of a short value the value itself) and CPU seconds."""
+    not comparable by bytes; of a short value the value itself), CPU seconds, and those of writing the value down."""
 
     digests: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    writing: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.seconds)
 
-    def add(self, digest: str, seconds: float) -> None:
+    def add(self, digest: str, seconds: float, writing: float) -> None:
         self.digests.append(digest)
         self.seconds.append(seconds)
+        self.writing.append(writing)
 
     def short(self, count: int) -> dict[int, bytes]:
         """Those of the first values that are their own digests, by number, as marshal."""
@@ -145,14 +147,14 @@ def _from_the_first(known: dict[str, list[Any]], first: int, step: int) -> Truth
     """The ground truth on disk of every n-th call from the k-th on, until one that is not there."""
     seconds = known["seconds"][first::step]
     count = seconds.index(None) if None in seconds else len(seconds)
-    return Truth(known["digests"][first::step][:count], seconds[:count])
+    return Truth(known["digests"][first::step][:count], seconds[:count], known["writing"][first::step][:count])
 
 
 def compute(task: Task, names: Sequence[str], most: float = float("inf")) -> None:
     """Computes the ground truth of these parts that is not known yet, until `most` CPU seconds have passed."""
     end = time.process_time() + most
-    for name, digest, seconds in _calls(task, names):
-        task.parts[name].truth.add(digest, seconds)
+    for name, digest, seconds, writing in _calls(task, names):
+        task.parts[name].truth.add(digest, seconds, writing)
         if time.process_time() > end:
             break
 
@@ -175,13 +177,13 @@ def compute_soon(task: Task, names: Sequence[str]) -> None:
     with os.fdopen(told) as lines:
         for line in lines:
             if line.endswith("\n"):
-                name, digest, seconds = json.loads(line)
-                task.parts[name].truth.add(digest, seconds)
+                name, *of_call = json.loads(line)
+                task.parts[name].truth.add(*of_call)
     os.waitpid(child, 0)
 
 
-def _calls(task: Task, names: Sequence[str]) -> Iterator[tuple[str, str, float]]:
-    """Part, digest and CPU seconds of every call that is not known yet, in their order."""
+def _calls(task: Task, names: Sequence[str]) -> Iterator[tuple[str, str, float, float]]:
+    """Part, digest, CPU seconds and those of writing the value down, of every call that is not known yet, in their order."""
     missing = [(name, call) for name in names for call in task.parts[name].inputs[len(task.parts[name].truth) :]]
     function = task.canonical() if missing else None
     for name, call in missing:
@@ -189,8 +191,9 @@ def _calls(task: Task, names: Sequence[str]) -> Iterator[tuple[str, str, float]]
         own = copy.deepcopy(call)
         begun = time.process_time()
         value = function(*own)
-        seconds = time.process_time() - begun
-        yield name, comparable(value), round(seconds, 6)
+        returned = time.process_time()
+        digest = comparable(value)
+        yield name, digest, round(returned - begun, 6), round(time.process_time() - returned, 6)
 
 
 def comparable(value: Any) -> str:

@@ -35,6 +35,7 @@ _LONGEST = 1 << 16  # bytes of a value that travels whole; of a longer one the d
 _TOO_LONG = 1 << 25  # bytes of a value that is looked at when the digests differ
 _ATTEMPTS = 2  # of a run whose sandbox broke
 _START_SECONDS = 60.0  # of an interpreter that imports numpy from a cold disk
+_WRITING = 4  # times what writing down the canonical solution's value takes: evalplus has the value without that
 _SPARE_SECONDS = 2.0  # that evalplus adds to what all calls may take
 _END_SECONDS = 0.5  # after the command is gone
 _PROCESSES = 256  # threads count
@@ -151,7 +152,7 @@ class Judge:
         """A judge that cannot work says so, and gives no verdicts."""
         record = {"task_id": "probe", "prompt": "", "canonical_solution": _PROBE, "entry_point": "probe", "atol": 0}
         task = Task(record, {"base": truth.Part([[1.5]])})
-        task.parts["base"].truth.add(truth.comparable(1.5), 0.0)
+        task.parts["base"].truth.add(truth.comparable(1.5), 0.0, 0.0)
         ran = self._once(task, ["base"], _PROBE, max(slack, 10.0), (0, 1))
         if ran.status != "passed":
             raise UsageError(
@@ -206,10 +207,13 @@ class Judge:
         """A call may take four times what the canonical solution takes, as in evalplus, and never less than `call_seconds`."""
         least, most = self._settings.call_seconds, self._settings.program_seconds
         calls = {name: [max(least, 4 * seconds) for seconds in task.parts[name].truth.seconds] for name in names}
-        parts = (sum(limits) if most is None else min(most, sum(limits)) for limits in calls.values())
+        parts = [sum(limits) if most is None else min(most, sum(limits)) for limits in calls.values()]
+        writing = [_WRITING * seconds for name in names for seconds in task.parts[name].truth.writing]
+        of_parts = (_WRITING * sum(task.parts[name].truth.writing) for name in names)
         return Budget(
             tuple(limit for limits in calls.values() for limit in limits),
-            tuple(seconds + _SPARE_SECONDS for seconds in parts),
+            tuple(seconds + extra + _SPARE_SECONDS for seconds, extra in zip(parts, of_parts, strict=True)),
+            tuple(writing),
             slack,
         )
 
