@@ -161,7 +161,7 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
         raise
     outputs: dict[str, str] = {}
     for path in output_files(partial):
-        _sync(path)
+        records.sync(path)
         outputs[str(path.relative_to(partial))] = environment.file_sha256(path)
     records.write_json(
         partial / MANIFEST,
@@ -216,14 +216,14 @@ def tidy(request: Request) -> None:
 def _install(partial: Path, out: Path) -> None:
     """Puts a finished folder in the place of the old one."""
     shutil.rmtree(partial / _PRIVATE, ignore_errors=True)
-    _sync(partial)
+    records.sync(partial)
     old = out.with_name(out.name + ".old")
     if old.exists():
         shutil.rmtree(old)
     if out.exists():
         out.rename(old)
     partial.rename(out)
-    _sync(out.parent)
+    records.sync(out.parent)
     if old.exists():
         shutil.rmtree(old)
 
@@ -235,11 +235,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
         raise UsageError(f"{folder / MANIFEST}: not a manifest of ours")
     return manifest
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

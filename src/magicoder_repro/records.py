@@ -98,6 +98,15 @@ def count_lines(path: Path) -> int:
         return sum(1 for _ in file)
 
 
+def sync(path: Path) -> None:
+    """Waits until a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file aside, syncs it and renames it into place: it is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)

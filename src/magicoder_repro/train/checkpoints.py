@@ -6,7 +6,6 @@ that does not equal it was damaged later: both are set aside, and training goes 
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,10 +41,10 @@ def mark(checkpoint: Path) -> None:
         checkpoint,
         checkpoint.parent,
     ]:
-        _sync(path)
+        records.sync(path)
     about = {name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for name, path in files.items()}
     records.write_json(checkpoint / _MARK, about)
-    _sync(checkpoint)
+    records.sync(checkpoint)
 
 
 def last(folder: Path) -> tuple[Path, int] | None:
@@ -86,11 +85,3 @@ def _files(checkpoint: Path) -> dict[str, Path]:
     """The files of a checkpoint by their names in it, without the mark."""
     paths = (path for path in checkpoint.rglob("*") if path.is_file() and path != checkpoint / _MARK)
     return {str(path.relative_to(checkpoint)): path for path in sorted(paths)}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

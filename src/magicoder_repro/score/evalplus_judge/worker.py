@@ -199,7 +199,7 @@ class Judge:
             if status != "passed" and (name == names[-1] or len(frames) < len(task.parts[name].truth)):
                 return failed(name, status, cut_off=not follower.ending)
             right = all(equal) and task.entry_point not in _ORACLES
-            if not right and not self._accepted(self._question(task, name, piece, frames, equal)):
+            if not right and not self._rules.accept(self._question(task, name, piece, frames, equal)):
                 return failed(name, "wrong")
         return _Ran(seconds, used, None, "passed", bool(undecided))
 
@@ -243,7 +243,7 @@ class Judge:
 
         def accept(name: str, frames: Sequence[rules.Frame], equal: Sequence[bool]) -> bool:
             question = self._question(task, name, piece, frames, equal)
-            return not question.harmless or self._accepted(question)
+            return not question.harmless or self._rules.accept(question)
 
         for _ in range(_ATTEMPTS):  # every warm interpreter has shown that it works before it is used
             follower = Follower(task, names, budget, accept if task.has_inputs else None)
@@ -268,9 +268,6 @@ class Judge:
         return rules.Question(
             task.record["task_id"], name, piece, frames, equal, known.short(len(frames)), round(seconds, 3)
         )
-
-    def _accepted(self, question: rules.Question) -> bool:
-        return self._rules.accept(question)
 
     def _sandboxed(self, files: dict[str, bytes], limits: sandbox.Limits, seen: sandbox.Watch) -> sandbox.Outcome:
         """One run, in a warm interpreter where the back end can have one. One that broke is replaced."""
