@@ -56,7 +56,8 @@ lint: $(READY)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 check: $(READY) .envs/evalplus-0.3.1/.ready
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not timing" --numprocesses auto --maxprocesses 8 --durations 10
+	@$(BIN)/python -m pytest -m timing --durations 10
 check-ds1000: $(READY) .envs/ds1000/.ready ## the tests of the DS-1000 judge, with its libraries (7 GB, minutes)
 	@$(BIN)/python -m pytest tests/score/test_ds1000*.py
 LOCK := .envs/core/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \

@@ -33,7 +33,8 @@ umask 022 # programs in the sandbox read the environment as another user
 rm -f "$prefix/.ready"
 rm -rf "$prefix"
 "$python" -m venv "$prefix"
-uv() { "$prefix/bin/uv" pip install --quiet --python "$prefix/bin/python" --no-deps "$@"; }
+# compiled here: a sandbox reads the environment and cannot write to it, and some machines forbid it (PYTHONDONTWRITEBYTECODE)
+uv() { "$prefix/bin/uv" pip install --quiet --compile-bytecode --python "$prefix/bin/python" --no-deps "$@"; }
 "$prefix/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r "$here/uv.txt"
 if [ -f "$spec/torch.txt" ]; then
     echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"

@@ -82,6 +82,7 @@ def test_a_released_evol_instruct_set_needs_no_other_stage() -> None:
     assert names[-2:] == ["evol-instruct", "evol-decontaminate"] and "oss-instruct" in names
 
 
+@pytest.mark.timing
 def test_a_second_run_does_nothing_within_five_seconds(finished: Path) -> None:
     start = time.monotonic()
     done = _run(_command(finished))
@@ -147,18 +148,20 @@ def test_killed_in_any_stage_a_run_ends_with_the_same_files(stage: str, finished
 
     Of stages with the same body (two fine-tunings, three generations) the first is killed.
     """
-    folder = tmp_path / "tiny"
+    folder, partial = tmp_path / "tiny", tmp_path / "tiny" / f"{stage}.partial"
     shutil.copytree(finished, folder, copy_function=os.link)
-    shutil.rmtree(folder / stage)
     seconds = artifact.read_manifest(finished / stage)["seconds"]
-    process = subprocess.Popen(_command(folder, "tiny", stage), start_new_session=True, stderr=subprocess.DEVNULL)
-    partial = folder / f"{stage}.partial"
-    while not partial.exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(seconds * 0.6)
-    _kill_with_children(process)
-    killed = not (folder / stage).exists()
-    assert killed or seconds < 2, "the stage had ended before the kill"
+    for share in (0.6, 0.3, 0.15, 0.05):  # the undisturbed run may have been on a busier machine
+        shutil.rmtree(folder / stage)
+        process = subprocess.Popen(_command(folder, "tiny", stage), start_new_session=True, stderr=subprocess.DEVNULL)
+        while not partial.exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(seconds * share)
+        _kill_with_children(process)
+        if not (folder / stage).exists():
+            break
+    else:
+        assert seconds < 2, "the stage had ended before each kill"
     done = _run(_command(folder, "tiny", stage))
     assert done.returncode == 0, done.stderr[-2000:]
     assert _contents(folder) == _contents(finished)

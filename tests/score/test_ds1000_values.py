@@ -61,7 +61,7 @@ def _there_and_back(guest: Modules, value: Any) -> Any:
 
 PLAIN = [
     None, True, 0, -1, 2**70, 1.5, float("inf"), -0.0, 1 + 2j, "text", "\ud800", b"\0\xff", [1, [2]], (1, (2,)), {1, 2},
-    frozenset("ab"), {"a": [1], (1, 2): {3}}, range(1, 9, 2), collections.deque([1]), collections.OrderedDict(b=1, a=2),
+    frozenset({3, 4}), {"a": [1], (1, 2): {3}}, range(1, 9, 2), collections.deque([1]), collections.OrderedDict(b=1, a=2),
     collections.Counter("aab"), decimal.Decimal("1.10"), datetime.date(2020, 1, 2), datetime.timedelta(1, 2, 3),
     datetime.datetime(2020, 1, 2, 3, tzinfo=datetime.UTC), int, ["", 0, None, False],
 ]  # fmt: skip

@@ -87,6 +87,7 @@ def whole_sets(cold: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: py
     monkeypatch.setenv("MAGICODER_CACHE", str(tmp_path_factory.getbasetemp() / "whole-sets"))
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
 def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark: str, protocol: Protocol) -> None:
@@ -107,6 +108,7 @@ def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark
     )  # evalplus calls its oracle in a way that always fails
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
 def test_published_generations_get_the_verdicts_that_evalplus_gives(
@@ -131,6 +133,7 @@ def test_published_generations_get_the_verdicts_that_evalplus_gives(
         assert {name: round(value, 1) for name, value in result["metrics"].items()} == {"pass@1": 43.9, "pass@1+": plus}
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_programs_get_the_verdict_that_evalplus_gives(data: Path, protocol: Protocol) -> None:
     """`evalplus_cases.jsonl`: small programs, what they can notice of the judge and what they return, with evalplus' own verdict."""
@@ -390,6 +393,7 @@ def test_equal_programs_are_judged_once_and_pass_at_k_is_unbiased() -> None:
     assert "pass@100" not in result["metrics"]
 
 
+@pytest.mark.timing
 def test_a_program_near_its_limit_is_run_again_alone_and_one_far_over_it_is_not() -> None:
     dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
     task_id = dataset.tasks[0]["task_id"]
@@ -422,6 +426,7 @@ OVER_THE_LIMIT = {
 }
 
 
+@pytest.mark.timing
 def test_the_judge_keeps_the_time_whatever_a_program_does() -> None:
     dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
     task_id = dataset.tasks[0]["task_id"]
@@ -434,6 +439,7 @@ def test_the_judge_keeps_the_time_whatever_a_program_does() -> None:
     assert quick["passed"] and quick["passed_plus"]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("protocol", "passed"), [("paper", True), ("current", False)])
 def test_all_calls_together_have_a_limit_of_their_own_in_the_newer_version_only(
     tmp_path: Path, protocol: Protocol, passed: bool

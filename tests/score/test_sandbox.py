@@ -40,6 +40,7 @@ from magicoder_repro.score.sandbox import (
     view,
 )
 
+pytestmark = pytest.mark.timing
 SMALL = Limits(wall_seconds=5.0, cpu_seconds=5.0, memory_mb=512)
 PYTHON = (sys.executable, "-I", "-S", "main.py")
 ENVIRONMENT = set(view.environment())

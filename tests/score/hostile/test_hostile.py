@@ -32,6 +32,7 @@ import pytest
 from magicoder_repro.score import sandbox
 from magicoder_repro.score.sandbox import Limits, Outcome, Program
 
+pytestmark = pytest.mark.timing
 PROGRAMS = sorted((Path(__file__).parent / "programs").iterdir())
 WARM_PROGRAMS = [path for path in PROGRAMS if path.suffix == ".py"]
 WALL_SECONDS = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ _LOOKS = 4  # at values that differ, while the program runs: most of them are wr
 _QUICK_SECONDS = 0.02  # of the canonical solution's calls: nobody watches the program meanwhile
 _LATE_SECONDS = 0.05  # that a look may come after what it looks at
 _BUSY = 0.7  # of the time: a program that uses less of it waits for something
+_HEAD = struct.Struct("<cQ")  # of a frame: its kind and the length of its content
 _CPU_LATE_SECONDS = 0.2  # the same of CPU seconds, which are looked at now and then
 
 
@@ -96,21 +98,22 @@ class Follower:
 
     def read(self, output: bytes | bytearray) -> None:
         """Takes the frames that are complete and not yet taken."""
-        while not self._over and self._at + 9 <= len(output):
-            at = self._at + 9
-            kind, length = bytes(output[self._at : self._at + 1]), int.from_bytes(output[self._at + 1 : at], "little")
-            if at + length > len(output):
+        end = len(output)
+        while not self._over and self._at + _HEAD.size <= end:
+            kind, length = _HEAD.unpack_from(output, self._at)
+            start = self._at + _HEAD.size
+            if start + length > end:
                 return
-            content = bytes(output[at : at + length])
-            self._at = at + length
-            if kind in (b"E", b"T", b"D"):
-                self.ending, self._over = kind + content, True
-            elif kind == b"L" and not self._loaded:
-                self._loaded = True
-            elif kind in (b"V", b"H", b"X") and self._loaded and len(self._frames) < len(self._digests):
+            content = bytes(output[start : start + length])
+            self._at = start + length
+            if kind in (b"V", b"H", b"X") and self._loaded and len(self._frames) < len(self._digests):
                 known = self._digests[len(self._frames)]
                 self._frames.append((kind, content))
                 self._equal.append(kind != b"X" and known != "" and digest_of_frame(kind, content) == known)
+            elif kind in (b"E", b"T", b"D"):
+                self.ending, self._over = kind + content, True
+            elif kind == b"L" and not self._loaded:
+                self._loaded = True
             else:
                 self._over = True
 

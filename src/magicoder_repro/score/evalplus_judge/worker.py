@@ -306,8 +306,8 @@ def _end_with_standard_input() -> None:
 
 def main() -> None:
     """Answers requests until standard input closes."""
+    rules.deserializer()  # imported while the command reads its input, and before the rules' process is forked
     ask_rules = rules.Rules()
-    rules.deserializer()  # imported while the command reads its input
     first = sys.stdin.readline()
     if not first:
         ask_rules.close()
