@@ -21,8 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import benchmarks, environment, records
-from magicoder_repro.score import ds1000, sandbox
+from magicoder_repro import benchmarks, environment, records, sandbox
+from magicoder_repro.score import ds1000
 
 CORES = len(os.sched_getaffinity(0))
 

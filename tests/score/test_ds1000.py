@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from magicoder_repro import benchmarks, environment, records
+from magicoder_repro import benchmarks, environment, records, sandbox
 from magicoder_repro.artifact import Work
 from magicoder_repro.benchmarks import Dataset
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor, Scoring
 from magicoder_repro.report import rows
-from magicoder_repro.score import bulk, ds1000, sandbox, stage
+from magicoder_repro.score import bulk, ds1000, stage
 
 CONFIG = Scoring(workers=2)
 MINI = benchmarks.load("minibench-ds1000")
@@ -241,7 +241,7 @@ PLAIN = {
     "assert sys.getrecursionlimit() - n == 997",
     "__name__": "assert __name__ == 'builtins', __name__",
     "the main module": "import __main__\nassert not hasattr(__main__, '__file__') and not hasattr(__main__, 'serve')",
-    "our modules": "import sys\nassert not {'guest', 'inside', 'program', 'tester', 'values', 'frames'} & set(sys.modules)",
+    "our modules": "import sys\nassert not {'guest', 'pid1', 'program', 'tester', 'values', 'frames'} & set(sys.modules)",
     "arguments": "import sys\nassert sys.argv == ['-c']",
     "site's names": "for name in ('exit', 'quit', 'help', 'copyright', 'credits', 'license'): assert callable(eval(name))",
     "variables": "import os\nassert not [name for name in os.environ if name.startswith('DS1000')]",

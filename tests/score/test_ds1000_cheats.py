@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from magicoder_repro import benchmarks, environment, records
-from magicoder_repro.score import ds1000, sandbox
+from magicoder_repro import benchmarks, environment, records, sandbox
+from magicoder_repro.score import ds1000
 
 CASES = list(records.read_jsonl(Path(__file__).with_name("ds1000_cases.jsonl")))
 Ask = Callable[[int, str], str]

@@ -17,11 +17,11 @@ from typing import Any
 import psutil
 import pytest
 
-from magicoder_repro import benchmarks, environment, minibench
+from magicoder_repro import benchmarks, environment, minibench, sandbox
 from magicoder_repro.benchmarks import Dataset, Protocol
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
-from magicoder_repro.score import evalplus, judges, pass_at_k, sandbox
+from magicoder_repro.score import evalplus, judges, pass_at_k
 from magicoder_repro.score.evalplus_judge import independent, truth
 
 CONFIG = Scoring(workers=2)
@@ -292,7 +292,7 @@ def test_no_attack_on_the_judge_passes(name: str, attacked: dict[str, dict[str, 
 
 @pytest.mark.parametrize("backend", ["bubblewrap", "userns", "none"])
 def test_every_back_end_judges(backend: str) -> None:
-    if not sandbox.works(backend):
+    if sandbox.gap(backend) is not None:
         pytest.skip(f"back end {backend} does not work on this machine")
     dataset = _only(benchmarks.load("minibench-humaneval"), "subtract")
     task_id = dataset.tasks[0]["task_id"]

@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 
-from magicoder_repro import benchmarks, minibench, records
+from magicoder_repro import benchmarks, minibench, records, sandbox
 from magicoder_repro.artifact import Work
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor, Scoring
-from magicoder_repro.score import command, sandbox, stage
+from magicoder_repro.score import command, stage
 from magicoder_repro.score.multipl_e import driver, judge, toolchains
 from magicoder_repro.score.multipl_e.languages import LANGUAGES as LANGUAGE_OF
-from magicoder_repro.score.sandbox import session as sessions
 
 LANGUAGES = benchmarks.MULTIPL_E_LANGUAGES
 PUBLISHED = "qwen2.5-coder-1.5b-base"
@@ -187,10 +186,10 @@ def test_what_a_program_prints_does_not_change_its_verdict() -> None:
     assert _status("php", _mini("php"), printed) == "passed"
 
 
-@pytest.mark.parametrize("backend", sessions.BACKENDS)
+@pytest.mark.parametrize("backend", sandbox.KEEPERS)
 def test_the_compiler_that_stays_alive_agrees_with_a_fresh_one(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _needs("java")
-    if not sandbox.works(backend):
+    if sandbox.gap(backend) is not None:
         pytest.skip(f"the back end {backend} does not work here")
     versions = {"java": dict(toolchains.find("java").versions)}
     judging = judge.Judge({"backend": backend, "memory_mb": 1500, "versions": versions})

@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from magicoder_repro import benchmarks, minibench
-from magicoder_repro.score import sandbox
+from magicoder_repro import benchmarks, minibench, sandbox
+from magicoder_repro.sandbox import Limits, Program
 from magicoder_repro.score.multipl_e import ending, judge, toolchains
-from magicoder_repro.score.sandbox import Limits, Program
 
 LANGUAGES = benchmarks.MULTIPL_E_LANGUAGES
 SOLUTIONS = json.loads((Path(__file__).parents[1] / "minibench" / "multipl_e_solutions.json").read_text())

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from magicoder_repro.score import sandbox
+from magicoder_repro import sandbox
+from magicoder_repro.sandbox import Outcome
 from magicoder_repro.score.multipl_e import ending, judge, precompiled, toolchains
-from magicoder_repro.score.sandbox import Outcome
 
 MEGABYTE = 1 << 20
 PIECES = [

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import processes, records, temporary
+from magicoder_repro import processes, records, sandbox, temporary
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor
 from magicoder_repro.progress import bar
@@ -135,9 +135,10 @@ def _variables(executor: Executor) -> dict[str, str]:
 def _code() -> str:
     """The hash of the judges' and the sandbox's own source: another version's answers are not gone on with."""
     found = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in (".py", ".java"):
-            found.update(path.read_bytes())
+    for folder in (Path(__file__).parent, Path(sandbox.__file__).parent):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".py", ".java"):
+                found.update(path.read_bytes())
     return found.hexdigest()
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from magicoder_repro import benchmarks, outputs, records
+from magicoder_repro import benchmarks, outputs, records, sandbox
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
-from magicoder_repro.score import evalplus, sandbox
+from magicoder_repro.score import evalplus
 from magicoder_repro.score.judges import Judges
 
 _BENCHMARKS = ("humaneval", "mbpp", "multipl-e", "ds1000")

@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import benchmarks, environment, records
+from magicoder_repro import benchmarks, environment, records, sandbox
 from magicoder_repro.benchmarks import Dataset, Protocol
 from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import bar, say
-from magicoder_repro.score import pass_at_k, sandbox, sanitize
+from magicoder_repro.score import pass_at_k, sanitize
 from magicoder_repro.score.evalplus_judge import independent, truth
 from magicoder_repro.score.judges import VERSIONS, Judges, Request, environment_of
 

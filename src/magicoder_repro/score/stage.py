@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from magicoder_repro import benchmarks, environment, records
+from magicoder_repro import benchmarks, environment, records, sandbox
 from magicoder_repro.artifact import Work
 from magicoder_repro.errors import UsageError
 from magicoder_repro.generate import complete
 from magicoder_repro.profile import Scoring
 from magicoder_repro.progress import say
-from magicoder_repro.score import ds1000, evalplus, sandbox
+from magicoder_repro.score import ds1000, evalplus
 from magicoder_repro.score.multipl_e import driver as multipl_e
 
 

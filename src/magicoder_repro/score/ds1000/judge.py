@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import environment, records
+from magicoder_repro import environment, records, sandbox
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score import sandbox
 
 ENVIRONMENT = "ds1000"
 _GUEST = Path(__file__).with_name("guest")
@@ -221,7 +220,7 @@ class Judge:
 
     def _sandboxed(self, kind: str, files: dict[str, bytes], limits: sandbox.Limits) -> sandbox.Outcome:
         home, backend = self._home, self._settings["backend"]
-        if backend not in sandbox.warm.BACKENDS:
+        if backend not in sandbox.KEEPERS:
             argv = ["/usr/bin/env", *(f"{name}={value}" for name, value in home.variables().items())]
             argv += [str(home.python), "-s", "-S", "ds1000_guest.py"]
             there = {**files, "ds1000_guest.py": guest()}

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import environment, records
+from magicoder_repro import environment, records, sandbox
 from magicoder_repro.benchmarks import Dataset
 from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Scoring
-from magicoder_repro.score import bulk, pass_at_k, sandbox
+from magicoder_repro.score import bulk, pass_at_k
 from magicoder_repro.score.ds1000.judge import ENVIRONMENT, Home, Judge, task_id
 
 

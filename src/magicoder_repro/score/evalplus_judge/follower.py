@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from magicoder_repro.score import sandbox
+from magicoder_repro import sandbox
 from magicoder_repro.score.evalplus_judge.rules import Frame
 from magicoder_repro.score.evalplus_judge.truth import Task, digest_of_frame, is_own_digest
 

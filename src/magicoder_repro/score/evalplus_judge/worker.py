@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from magicoder_repro import sandbox
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score import sandbox
 from magicoder_repro.score.evalplus_judge import guest, independent, rules, truth
 from magicoder_repro.score.evalplus_judge.follower import Budget, Follower
 from magicoder_repro.score.evalplus_judge.truth import Task
@@ -107,7 +107,7 @@ class Judge:
         self._python = Path(sys.executable)
         self._readonly = (self._python.parent.parent, Path(sys.base_prefix))
         self._warm: sandbox.warm.Interpreter | None = None
-        self._may_be_warm = settings.backend in sandbox.warm.BACKENDS
+        self._may_be_warm = settings.backend in sandbox.KEEPERS
         self._checked = False
         self._known = truth.read(settings.ground_truth)
         self._lines = truth.read_lines(settings.tasks)

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import records
+from magicoder_repro import records, sandbox
 from magicoder_repro.benchmarks import MULTIPL_E_LANGUAGES, Dataset
 from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Scoring
-from magicoder_repro.score import bulk, pass_at_k, sandbox
+from magicoder_repro.score import bulk, pass_at_k
 from magicoder_repro.score.multipl_e import judge, toolchains
 
 SCORER = "exit code 0 after the last test"

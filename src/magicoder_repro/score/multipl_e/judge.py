@@ -20,15 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from magicoder_repro import records
+from magicoder_repro import records, sandbox
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score import sandbox
+from magicoder_repro.sandbox import Limits, Outcome, Program
+from magicoder_repro.sandbox import session as sessions
 from magicoder_repro.score.multipl_e import ending, precompiled, toolchains
 from magicoder_repro.score.multipl_e.ending import told
 from magicoder_repro.score.multipl_e.languages import LANGUAGES, compile_line
 from magicoder_repro.score.multipl_e.toolchains import Toolchain
-from magicoder_repro.score.sandbox import Limits, Outcome, Program
-from magicoder_repro.score.sandbox import session as sessions
 
 Status = Literal[
     "passed",
@@ -224,14 +223,14 @@ class Judge:
         outcome = sandbox.run(program, self._backend)
         if outcome.status == "sandbox":
             outcome = sandbox.run(program, self._backend)
-        if outcome.status == "sandbox" and not sandbox.works(self._backend):
+        if outcome.status == "sandbox" and sandbox.gap(self._backend) is not None:
             words = outcome.stderr.decode(errors="replace")[-200:]
             raise UsageError(f"the sandbox {self._backend} did not start: {words}")
         return outcome
 
     def _classes(self, source: bytes, found: Toolchain) -> dict[str, bytes] | None:
         """The class files; none at all for a compile error; None when a compiler of its own must decide."""
-        if self._backend not in sessions.BACKENDS:
+        if self._backend not in sandbox.KEEPERS:
             return None
         if self._javac is None:
             options = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", f"-Xmx{_HEAP_MB}m")

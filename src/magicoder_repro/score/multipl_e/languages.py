@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from magicoder_repro.sandbox import view
 from magicoder_repro.score.multipl_e import ending, precompiled
 from magicoder_repro.score.multipl_e.toolchains import Toolchain
-from magicoder_repro.score.sandbox import view
 
 
 @dataclass(frozen=True)

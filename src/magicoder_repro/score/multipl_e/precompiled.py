@@ -16,7 +16,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from magicoder_repro.score.sandbox import view
+from magicoder_repro.sandbox import view
 
 OPTIONS = ("-std=c++17", "-O0", "--param", "ggc-min-heapsize=1000000")  # kB: it collects no garbage below that
 """g++'s options; a precompiled header serves only the options that it was made with."""

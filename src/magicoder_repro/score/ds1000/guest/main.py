@@ -21,7 +21,7 @@ import types
 import program  # type: ignore[import-not-found]
 import tester  # type: ignore[import-not-found]
 
-_OWN = ("guest", "inside", "main", "program", "tester", "restore", "values", "libraries", "frames")
+_OWN = ("guest", "pid1", "main", "program", "tester", "restore", "values", "libraries", "frames")
 _NOT_DUMPABLE = (4, 0)  # PR_SET_DUMPABLE
 _HIGH = 200  # descriptors that are ours have numbers that no program meets
 

@@ -11,19 +11,19 @@ import marshal
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.sandbox import bubblewrap, cgroups, seccomp, supervise, userns, view
-from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
-from magicoder_repro.score.sandbox.tree import first_child
+from magicoder_repro.sandbox import backends, cgroups, seccomp, supervise, view
+from magicoder_repro.sandbox.model import Limits, Outcome, Program, Watch
+from magicoder_repro.sandbox.tree import first_child
 
-BACKENDS = ("bubblewrap", "userns")
 _START_SECONDS = 20.0
 _PROBE = Limits(wall_seconds=10.0)
 _FOLDER = "/zygote"
+_GUEST = Path(__file__).parent / "guest"
 
 
 class Interpreter:
@@ -45,8 +45,8 @@ class Interpreter:
         self.backend = backend
         self.broken = False
         self._stack = contextlib.ExitStack()
-        own = ("zygote.py", "inside.py")  # they run there alone, without this package
-        files = {f"{_FOLDER}/{name}": Path(__file__).with_name(name).read_bytes() for name in own}
+        own = ("zygote.py", "pid1.py")  # they run there alone, without this package
+        files = {f"{_FOLDER}/{name}": (_GUEST / name).read_bytes() for name in own}
         files[f"{_FOLDER}/guest.py"] = guest
         with self._stack as stack:
             self._chain: list[int] = []
@@ -58,7 +58,14 @@ class Interpreter:
                 program = Program(argv, readonly=tuple(readonly))
                 places = [view.place(path) for path in view.binds(program)]
                 self._kept = [place for place in places if place.startswith(f"{view.SCRATCH}/")]
-                words, passed = _OUTER[backend](program, files, starting)
+                passed = [os.open(os.devnull, os.O_WRONLY)]
+                starting.callback(os.close, passed[0])
+
+                def put(content: bytes) -> int:
+                    passed.append(view.memory_file(starting, content))
+                    return passed[-1]
+
+                words = backends.keeper(backend).command(program, put, passed[0], put(b"\n"), files)
                 self._process = subprocess.Popen(
                     words,
                     stdin=view.memory_file(starting, b""),  # DEVNULL could be written to
@@ -91,7 +98,7 @@ class Interpreter:
         self,
         files: Mapping[str, bytes],
         limits: Limits,
-        seen: supervise.Watch = supervise.unwatched,
+        seen: Watch = supervise.unwatched,
         probe: bool = False,
     ) -> Outcome:
         """Calls the guest's `main` in a fresh sandbox whose private folder holds `files`. `probe`: exits with 7 instead.
@@ -198,27 +205,3 @@ def _chain(pid: int) -> list[int]:
         found.append(child)
         pid = child
     return found
-
-
-def _bubblewrap(program: Program, files: dict[str, bytes], stack: contextlib.ExitStack) -> tuple[list[str], list[int]]:
-    passed: list[int] = []
-
-    def put(content: bytes) -> int:
-        passed.append(view.memory_file(stack, content))
-        return passed[-1]
-
-    return bubblewrap.outer_command(program, files, put), passed
-
-
-def _userns(program: Program, files: dict[str, bytes], stack: contextlib.ExitStack) -> tuple[list[str], list[int]]:
-    config = view.memory_file(stack, userns.configuration(program, view.own_uid(), files))
-    told = os.open(os.devnull, os.O_WRONLY)
-    stack.callback(os.close, told)
-    gate = view.memory_file(stack, b"\n")
-    return userns.command(config, told, gate), [config, told, gate]
-
-
-_OUTER: dict[str, Callable[[Program, dict[str, bytes], contextlib.ExitStack], tuple[list[str], list[int]]]] = {
-    "bubblewrap": _bubblewrap,
-    "userns": _userns,
-}

@@ -1,4 +1,4 @@
-"""Runs as pid 1 of fresh namespaces: `python inside.py CONFIG REPORT GATE` builds the root, starts the program, waits for it.
+"""Runs as pid 1 of fresh namespaces: `python pid1.py CONFIG REPORT GATE` builds the root, starts the program, waits for it.
 
 It stands alone (standard library only) and is finished with everything that needs privileges before the program starts (a warm
 interpreter keeps its privileges: it makes sandboxes itself).

@@ -29,8 +29,8 @@ from pathlib import Path
 
 import pytest
 
-from magicoder_repro.score import sandbox
-from magicoder_repro.score.sandbox import Limits, Outcome, Program
+from magicoder_repro import sandbox
+from magicoder_repro.sandbox import Limits, Outcome, Program
 
 pytestmark = pytest.mark.timing
 PROGRAMS = sorted((Path(__file__).parent / "programs").iterdir())
@@ -263,7 +263,7 @@ def warm_interpreters(backend: str, count: int) -> Iterator[queue.SimpleQueue[sa
 
 
 def usable(backend: str) -> str:
-    if not sandbox.works(backend):
+    if sandbox.gap(backend) is not None:
         pytest.skip(f"back end {backend} does not work on this machine")
     return backend
 

@@ -8,10 +8,8 @@ import selectors
 import subprocess
 import time
 
-from magicoder_repro.score.sandbox import bubblewrap, cgroups, userns, view
-from magicoder_repro.score.sandbox.model import Program
-
-BACKENDS = ("bubblewrap", "userns")
+from magicoder_repro.sandbox import backends, cgroups, view
+from magicoder_repro.sandbox.model import Program
 
 
 class Session:
@@ -30,12 +28,8 @@ class Session:
                 passed.append(view.memory_file(stack, content))
                 return passed[-1]
 
-            if backend == "bubblewrap":
-                argv = bubblewrap.command(program, view.own_uid(), told, gate, put)
-            else:
-                argv = userns.command(put(userns.configuration(program, view.own_uid())), told, gate)
             self._process = subprocess.Popen(
-                argv,
+                backends.keeper(backend).command(program, put, told, gate),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

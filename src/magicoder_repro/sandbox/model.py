@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, Protocol
 
 from magicoder_repro.errors import UsageError
 
@@ -63,3 +63,38 @@ class Outcome:
     cpu_seconds: float  # of the tree
     peak_memory_mb: float  # of the tree, sampled
     backend: str
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a program has used so far: CPU seconds of its whole tree (at the last look), and the wall seconds in which its first
+    process was not waiting for a processor, so that a busy machine decides nothing and a sleep counts."""
+
+    cpu_seconds: float
+    present_seconds: float
+
+
+Watch = Callable[[bytearray, Spent], Status | None]
+"""Sees the standard output as it grows, and what has been used, now and then and at the end; a status ends the job with it."""
+Put = Callable[[bytes], int]
+"""Gives a descriptor from which the started command reads this content."""
+
+
+class Backend(Protocol):
+    """One way to isolate a program."""
+
+    name: str
+
+    def run(self, program: Program, seen: Watch) -> Outcome:
+        """Runs the program to its end. A UsageError says what is missing here."""
+
+
+class Keeper(Backend, Protocol):
+    """A back end that can also keep a program that answers questions (`session.py`, `warm.py`)."""
+
+    def command(
+        self, program: Program, put: Put, report: int, gate: int, own: Mapping[str, bytes] | None = None
+    ) -> list[str]:
+        """The command line that runs the program in isolation once there is a byte at the descriptor `gate`, and tells at `report`
+        how it goes. `own`: files at absolute paths, of a program of ours that makes sandboxes itself: it has the privileges for
+        that, and no limits."""

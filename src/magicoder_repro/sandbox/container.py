@@ -12,8 +12,8 @@ import subprocess
 import tarfile
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.sandbox import supervise, view
-from magicoder_repro.score.sandbox.model import Limits, Outcome, Program
+from magicoder_repro.sandbox import supervise, view
+from magicoder_repro.sandbox.model import Limits, Outcome, Program, Watch
 
 IMAGE = "MAGICODER_SANDBOX_IMAGE"
 _ASKS = {
@@ -41,27 +41,32 @@ def engine() -> str | None:
     return None
 
 
-def run(program: Program, seen: supervise.Watch = supervise.unwatched) -> Outcome:
-    """Runs the program in a container of its own."""
-    image, found = os.environ.get(IMAGE), engine() if os.environ.get(IMAGE) else None
-    if not image or found is None:
-        raise UsageError(f"sandbox: container: start docker, podman or apptainer and set {IMAGE}")
-    name = f"magicoder-{secrets.token_hex(8)}"
-    with contextlib.ExitStack() as stack:
-        job = supervise.Job(
-            backend="container",
-            start=lambda: supervise.Command(
-                argv=command(found, image, name, program),
-                stdin=view.memory_file(stack, archive(program)),
-                environment={
-                    key: os.environ[key]
-                    for key in ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST")
-                    if key in os.environ
-                },
-            ),
-            stop=functools.partial(_stop, found, name),
-        )
-        return supervise.watch(job, program.limits, seen)
+class Container:
+    """A container for each program."""
+
+    name = "container"
+
+    def run(self, program: Program, seen: Watch = supervise.unwatched) -> Outcome:
+        """Runs the program in a container of its own."""
+        image, found = os.environ.get(IMAGE), engine() if os.environ.get(IMAGE) else None
+        if not image or found is None:
+            raise UsageError(f"sandbox: container: start docker, podman or apptainer and set {IMAGE}")
+        name = f"magicoder-{secrets.token_hex(8)}"
+        with contextlib.ExitStack() as stack:
+            job = supervise.Job(
+                backend="container",
+                start=lambda: supervise.Command(
+                    argv=command(found, image, name, program),
+                    stdin=view.memory_file(stack, archive(program)),
+                    environment={
+                        key: os.environ[key]
+                        for key in ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST")
+                        if key in os.environ
+                    },
+                ),
+                stop=functools.partial(_stop, found, name),
+            )
+            return supervise.watch(job, program.limits, seen)
 
 
 def command(engine: str, image: str, name: str, program: Program) -> list[str]:

@@ -1,7 +1,7 @@
 """Runs in an outer sandbox: `python -s -S zygote.py SOCKET` keeps an interpreter warm and forks a fresh sandbox for each program.
 
 The outer sandbox has no network and shows the read-only runtime; here each program gets what must be its own: processes, private
-folder, IPC, limits, and no privileges. It stands alone beside `inside.py` (the same steps without a warm interpreter) and
+folder, IPC, limits, and no privileges. It stands alone beside `pid1.py` (the same steps without a warm interpreter) and
 `guest.py`, the module whose `main` is the program. Nothing secret ever enters this process: a program may read its own copy of it.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import guest  # type: ignore[import-not-found]
-import inside  # type: ignore[import-not-found]
+import pid1  # type: ignore[import-not-found]
 
 sys.path.remove(str(Path(__file__).parent))  # where these two are; Python before 3.11 has no -P
 _NEW_PROCESSES, _NEW_MOUNTS, _NEW_IPC = 0x20000000, 0x00020000, 0x08000000
@@ -38,7 +38,7 @@ def serve(channel: socket.socket) -> None:
         message, descriptors, _, _ = socket.recv_fds(channel, 64, 5)
         if not message:
             return
-        inside.check(_libc.unshare(_NEW_PROCESSES), "unshare")
+        pid1.check(_libc.unshare(_NEW_PROCESSES), "unshare")
         init = os.fork()
         if init == 0:
             try:
@@ -47,7 +47,7 @@ def serve(channel: socket.socket) -> None:
                 _init(*descriptors)
             finally:
                 os._exit(125)
-        inside.check(_libc.setns(ours, _NEW_PROCESSES), "setns")  # the next one is to be the first of a namespace too
+        pid1.check(_libc.setns(ours, _NEW_PROCESSES), "setns")  # the next one is to be the first of a namespace too
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(b"forked")
@@ -64,22 +64,22 @@ def _init(config_descriptor: int, report: int, gate: int, stdout: int, stderr: i
     for descriptor, target in ((stdout, 1), (stderr, 2)):
         os.dup2(descriptor, target)
         os.close(descriptor)
-    inside.check(_libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
-    inside.check(_libc.unshare(_NEW_MOUNTS | _NEW_IPC), "unshare")
+    pid1.check(_libc.prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
+    pid1.check(_libc.unshare(_NEW_MOUNTS | _NEW_IPC), "unshare")
     os.umask(0)
-    inside.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE_REC), None), "mount /")
+    pid1.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE_REC), None), "mount /")
     kept = [(os.open(folder, os.O_PATH | os.O_CLOEXEC), folder) for folder in config["kept"]]
-    inside.make_box(config["box_options"])
-    inside.fill_box(config["files"])
+    pid1.make_box(config["box_options"])
+    pid1.fill_box(config["files"])
     for descriptor, folder in kept:  # below /tmp, which the private folder holds: shown again in the new one
         for parent in [*reversed(Path(folder).parents), Path(folder)]:
             parent.mkdir(mode=0o755, exist_ok=True)
-        inside.bind(f"/proc/self/fd/{descriptor}", folder, inside.RDONLY | inside.NOSUID | inside.NODEV)
+        pid1.bind(f"/proc/self/fd/{descriptor}", folder, pid1.RDONLY | pid1.NOSUID | pid1.NODEV)
         os.close(descriptor)
-    inside.mount("proc", "/proc", "proc", inside.RDONLY | inside.NOSUID | inside.NODEV | inside.NOEXEC)
+    pid1.mount("proc", "/proc", "proc", pid1.RDONLY | pid1.NOSUID | pid1.NODEV | pid1.NOEXEC)
     os.chdir("/box")
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # a signal without a handler cannot reach pid 1
-    inside.wait_for_supervisor(report, gate)
+    pid1.wait_for_supervisor(report, gate)
     child = os.fork()
     if child == 0:
         code = 126
@@ -87,7 +87,7 @@ def _init(config_descriptor: int, report: int, gate: int, stdout: int, stderr: i
             signal.signal(signal.SIGINT, on_interrupt)
             os.setsid()  # no process outside is of its group
             _limit(config["limits"])
-            inside.become_nobody(config)
+            pid1.become_nobody(config)
             os.umask(0o022)
             os.write(report, b"in\n")
             os.close(report)
@@ -103,7 +103,7 @@ def _init(config_descriptor: int, report: int, gate: int, stdout: int, stderr: i
         os._exit(code)
     os.close(1)
     os.close(2)
-    inside.wait_for(child, report)
+    pid1.wait_for(child, report)
 
 
 def _limit(limits: Mapping[str, tuple[int, int | None]]) -> None:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from magicoder_repro.score.sandbox import cgroups, view
-from magicoder_repro.score.sandbox.model import Limits, Outcome, Status
-from magicoder_repro.score.sandbox.tree import GRACE_SECONDS, MOST_MAPPINGS, Tree, Usage, readable
+from magicoder_repro.sandbox import cgroups, view
+from magicoder_repro.sandbox.model import Limits, Outcome, Spent, Status, Watch
+from magicoder_repro.sandbox.tree import GRACE_SECONDS, MOST_MAPPINGS, Tree, Usage, readable
 
 _START_SECONDS = 30.0  # for a sandbox to be built and taken hold of
 _REPORT_POLL_MS, _START_POLL_MS = 50, 1  # until it says who pid 1 is, which wakes us; until its root is complete
@@ -29,19 +29,6 @@ _CHUNK = 1 << 16
 _REPORT_BYTES = 1 << 16
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _MANY_THREADS = 16  # the sandbox's own processes, on top of the program's limit
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a program has used so far: CPU seconds of its whole tree (at the last look), and the wall seconds in which its first
-    process was not waiting for a processor, so that a busy machine decides nothing and a sleep counts."""
-
-    cpu_seconds: float
-    present_seconds: float
-
-
-Watch = Callable[[bytearray, Spent], Status | None]
-"""Sees the standard output as it grows, and what has been used, now and then and at the end; a status ends the job with it."""
 
 
 def unwatched(stdout: bytearray, spent: Spent) -> Status | None:

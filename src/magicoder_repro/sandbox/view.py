@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.sandbox.model import Limits, Program
+from magicoder_repro.sandbox.model import Limits, Program
 
 BOX = "/box"
 SCRATCH = "/box/.tmp"  # /tmp and /dev/shm point here: one quota bounds all that a program can write

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from magicoder_repro.score.sandbox import cgroups, view
+from magicoder_repro.sandbox import cgroups, view
 
 GRACE_SECONDS = 5.0  # for the kernel to take a killed tree apart
 _CHUNK = 1 << 16
