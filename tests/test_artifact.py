@@ -187,6 +187,28 @@ def test_killed_at_any_step_the_folder_is_the_old_one_the_new_one_or_absent(tmp_
     raise AssertionError("the build never finished")
 
 
+_TORN = """
+import os, signal, sys
+from pathlib import Path
+from magicoder_repro import artifact, records
+def body(work):
+    os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    records.write_text(work.out / "sub" / "a.jsonl", "half")
+artifact.build(artifact.Request("stage", Path(sys.argv[1]), {}, {}, "core"), body)
+"""
+
+
+def test_a_file_that_was_being_written_when_the_stage_was_killed_is_no_result(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert subprocess.run([sys.executable, "-c", _TORN, str(out)]).returncode == -signal.SIGKILL
+    (torn,) = (tmp_path / "out.partial" / "sub").iterdir()
+    assert records.is_torn(torn)
+    request = artifact.Request("stage", out, {}, {}, "core")
+    artifact.build(request, lambda work: records.write_text(work.out / "sub" / "a.jsonl", "whole"))
+    assert [path.name for path in artifact.output_files(out)] == ["a.jsonl"]
+    assert not records.is_torn(out / "sub" / "a.jsonl") and artifact.why_stale(request) is None
+
+
 def test_a_torn_journal_line_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
     with records.Journal(path) as journal:

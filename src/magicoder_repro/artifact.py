@@ -149,6 +149,9 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
         records.write_text(mark, fingerprint)
     else:
         say(f"{request.stage}: an earlier run was interrupted here, going on with what it left")
+        for path in output_files(partial):
+            if records.is_torn(path):
+                path.unlink()
     start = time.monotonic()
     work = Work(partial, request.inputs, request.config)
     try:

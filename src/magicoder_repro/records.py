@@ -121,6 +121,12 @@ def write_bytes(path: Path, content: bytes) -> None:
         aside.unlink(missing_ok=True)
 
 
+def is_torn(path: Path) -> bool:
+    """Whether a file is what a killed `write_bytes` has left beside the one that it was to become."""
+    name, _, number = path.name.rpartition(".")
+    return name.startswith(".") and number.isdigit()
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all; a lone surrogate becomes its escape."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
