@@ -46,13 +46,9 @@ class Bubblewrap:
             )
             return supervise.watch(job, program.limits, seen)
 
-    def command(
-        self, program: Program, put: Put, report: int, gate: int, own: Mapping[str, bytes] | None = None
-    ) -> list[str]:
-        """The command line, as `model.Keeper` says."""
+    def command(self, program: Program, put: Put, report: int, gate: int) -> list[str]:
+        """As `model.Keeper` says; bwrap itself reads what `put` gives."""
         uid = view.own_uid()
-        if own is not None:
-            return _outer_command(program, uid, own, put)
         prlimit, setpriv = view.tool("prlimit"), view.tool("setpriv")
         if not (prlimit and setpriv):
             raise UsageError("sandbox: prlimit or setpriv is missing: install util-linux")
@@ -80,13 +76,14 @@ class Bubblewrap:
         words += [setpriv, *become, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
         return [*words, *program.argv]
 
-
-def _outer_command(program: Program, uid: int, own: Mapping[str, bytes], put: Put) -> list[str]:
-    """The command line of a program that makes sandboxes itself (`zygote.py`): pid 1, with the privileges for that."""
-    words = [*_namespaces(uid), "--as-pid-1"]
-    words += _capabilities("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP") if view.privileged() else ["--cap-add", "ALL"]
-    words += _root(program, {**view.accounts(uid), **own}, put)
-    return [*words, "--remount-ro", "/", "--chdir", view.BOX, "--", *program.argv]
+    def outer_command(self, program: Program, files: Mapping[str, bytes], put: Put) -> list[str]:
+        """As `model.Keeper` says; the program is pid 1."""
+        uid = view.own_uid()
+        words = [*_namespaces(uid), "--as-pid-1"]
+        rights = _capabilities("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP")
+        words += rights if view.privileged() else ["--cap-add", "ALL"]
+        words += _root(program, {**view.accounts(uid), **files}, put)
+        return [*words, "--remount-ro", "/", "--chdir", view.BOX, "--", *program.argv]
 
 
 def _namespaces(uid: int) -> list[str]:

@@ -92,9 +92,10 @@ class Backend(Protocol):
 class Keeper(Backend, Protocol):
     """A back end that can also keep a program that answers questions (`session.py`, `warm.py`)."""
 
-    def command(
-        self, program: Program, put: Put, report: int, gate: int, own: Mapping[str, bytes] | None = None
-    ) -> list[str]:
+    def command(self, program: Program, put: Put, report: int, gate: int) -> list[str]:
         """The command line that runs the program in isolation once there is a byte at the descriptor `gate`, and tells at `report`
-        how it goes. `own`: files at absolute paths, of a program of ours that makes sandboxes itself: it has the privileges for
-        that, and no limits."""
+        how it goes."""
+
+    def outer_command(self, program: Program, files: Mapping[str, bytes], put: Put) -> list[str]:
+        """The command line of a program of ours that makes sandboxes itself: with `files` at absolute paths, the privileges for that,
+        no limits, and no descriptor of `put` left open."""

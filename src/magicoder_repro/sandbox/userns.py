@@ -54,15 +54,17 @@ class Userns:
             )
             return supervise.watch(job, program.limits, seen)
 
-    def command(
-        self, program: Program, put: Put, report: int, gate: int, own: Mapping[str, bytes] | None = None
-    ) -> list[str]:
-        """The command line, as `model.Keeper` says: it starts `pid1.py`, whose first argument is its configuration."""
-        return _command(put(_configuration(program, view.own_uid(), own)), report, gate)
+    def command(self, program: Program, put: Put, report: int, gate: int) -> list[str]:
+        """As `model.Keeper` says; `pid1.py` is pid 1."""
+        return _command(put(_configuration(program, view.own_uid(), None)), report, gate)
+
+    def outer_command(self, program: Program, files: Mapping[str, bytes], put: Put) -> list[str]:
+        """As `model.Keeper` says; `pid1.py` is pid 1 and starts it at once."""
+        return _command(put(_configuration(program, view.own_uid(), files)))
 
 
-def _command(config: int, report: int, gate: int) -> list[str]:
-    """The command line that starts `pid1.py` as pid 1. The program starts when there is a byte at `gate`."""
+def _command(config: int, *supervisor: int) -> list[str]:
+    """The command line that starts `pid1.py`; its head says what these descriptors are."""
     unshare, setpriv = view.tool("unshare"), view.tool("setpriv")
     if not (unshare and setpriv and view.tool("prlimit")):
         raise UsageError("sandbox: unshare, setpriv or prlimit is missing: install util-linux")
@@ -70,11 +72,11 @@ def _command(config: int, report: int, gate: int) -> list[str]:
     words += [unshare, "--mount", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]
     if not view.privileged():
         words += ["--user", f"--map-user={view.NOBODY}", f"--map-group={view.NOBODY}", "--keep-caps"]
-    return [*words, "--", sys.executable, "-I", "-S", str(_PID1), str(config), str(report), str(gate)]
+    return [*words, "--", sys.executable, "-I", "-S", str(_PID1), str(config), *map(str, supervisor)]
 
 
 def _configuration(program: Program, uid: int, own: Mapping[str, bytes] | None) -> bytes:
-    """What `pid1.py` needs to know. `own`: as for `model.Keeper`."""
+    """What `pid1.py` needs to know. `own`: the files of a program that makes sandboxes itself."""
     bound = [(str(Path(path).resolve()), view.place(path)) for path in view.binds(program)]  # no link leads out there
     accounts = {**view.accounts(uid), **(own or {})}
     limits = [] if own else [view.tool("prlimit"), *view.limit_options(program.limits), "--"]
@@ -91,6 +93,5 @@ def _configuration(program: Program, uid: int, own: Mapping[str, bytes] | None) 
             "box_options": view.box_options(program.limits),
             "rules": seccomp.program(cgroups.counts_cpu()),
             "argv": [*limits, *program.argv],
-            "warm": own is not None,
         }
     )

@@ -58,14 +58,13 @@ class Interpreter:
                 program = Program(argv, readonly=tuple(readonly))
                 places = [view.place(path) for path in view.binds(program)]
                 self._kept = [place for place in places if place.startswith(f"{view.SCRATCH}/")]
-                passed = [os.open(os.devnull, os.O_WRONLY)]
-                starting.callback(os.close, passed[0])
+                passed: list[int] = []
 
                 def put(content: bytes) -> int:
                     passed.append(view.memory_file(starting, content))
                     return passed[-1]
 
-                words = backends.keeper(backend).command(program, put, passed[0], put(b"\n"), files)
+                words = backends.keeper(backend).outer_command(program, files, put)
                 self._process = subprocess.Popen(
                     words,
                     stdin=view.memory_file(starting, b""),  # DEVNULL could be written to

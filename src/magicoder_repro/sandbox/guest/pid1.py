@@ -1,9 +1,9 @@
-"""Runs as pid 1 of fresh namespaces: `python pid1.py CONFIG REPORT GATE` builds the root, starts the program, waits for it.
+"""Runs as pid 1 of fresh namespaces: `python pid1.py CONFIG [REPORT GATE]` builds the root, starts the program, waits for it.
 
-It stands alone (standard library only) and is finished with everything that needs privileges before the program starts (a warm
-interpreter keeps its privileges: it makes sandboxes itself).
+It stands alone (standard library only) and is finished with everything that needs privileges before the program starts.
 CONFIG, REPORT and GATE are descriptors: a marshalled dictionary made by `userns.py`, a pipe for the lines "up" and "exit CODE", and
-one on which the supervisor says that the program may start.
+one on which the supervisor says that the program may start. Without the latter two it is a warm interpreter that starts: nobody waits
+for word of it, and it keeps its privileges, for it makes sandboxes itself.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def wait_for_supervisor(report: int, gate: int) -> None:
     os.close(gate)
 
 
-def wait_for(child: int, report: int) -> None:
+def wait_for(child: int, report: int | None) -> None:
     """Reaps orphans until the program has ended, tells how and ends: the namespace and all in it end with this process."""
     _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # where it has the program's uid it is not to be read or written
     status = 0
@@ -165,13 +165,14 @@ def wait_for(child: int, report: int) -> None:
                 break
     code = os.waitstatus_to_exitcode(status)
     code = 128 - code if code < 0 else code
-    os.write(report, f"exit {code}\n".encode())
+    if report is not None:
+        os.write(report, f"exit {code}\n".encode())
     os._exit(code)
 
 
 def main() -> None:
     """Builds, forks, waits for the program."""
-    config_descriptor, report, gate = (int(word) for word in sys.argv[1:])
+    config_descriptor, *supervisor = (int(word) for word in sys.argv[1:])
     with os.fdopen(config_descriptor, "rb") as file:
         config = marshal.load(file)
     for number in (
@@ -182,20 +183,21 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     os.umask(0)
     _build_root(config)
-    wait_for_supervisor(report, gate)
+    if supervisor:
+        wait_for_supervisor(*supervisor)
     child = os.fork()
     if child == 0:
         try:
-            os.close(report)
             os.setsid()  # no process outside is of its group
-            if not config["warm"]:
+            if supervisor:
+                os.close(supervisor[0])
                 become_nobody(config)
             os.umask(0o022)
             os.execv(config["argv"][0], config["argv"])
         except BaseException as error:
             os.write(2, f"sandbox: {error}\n".encode())
         os._exit(126)
-    wait_for(child, report)
+    wait_for(child, supervisor[0] if supervisor else None)
 
 
 if __name__ == "__main__":
