@@ -22,29 +22,13 @@ class Bubblewrap:
 
     def run(self, program: Program, seen: Watch = supervise.unwatched) -> Outcome:
         """Runs the program under bwrap."""
-        with contextlib.ExitStack() as stack:
-            report, told, gate, go = view.pipes(stack, 2)
-            group = stack.enter_context(cgroups.group())
-            passed = [told, gate]
-
-            def put(content: bytes) -> int:
-                passed.append(view.memory_file(stack, content))
-                return passed[-1]
-
-            job = supervise.Job(
-                backend="bubblewrap",
-                start=lambda: supervise.Command(
-                    argv=self.command(program, put, told, gate),
-                    stdin=view.memory_file(stack, program.stdin),
-                    environment=view.environment(),
-                    passed=passed,
-                    group=group,
-                ),
-                report=report,
-                started=lambda text: "exit-code" in _told(text),
-                hold=supervise.Hold(go, lambda _, text: _told(text).get("child-pid"), group),
-            )
-            return supervise.watch(job, program.limits, seen)
+        return supervise.hold_and_watch(
+            self,
+            program,
+            seen,
+            started=lambda text: "exit-code" in _told(text),
+            init=lambda _, text: _told(text).get("child-pid"),
+        )
 
     def command(self, program: Program, put: Put, report: int, gate: int) -> list[str]:
         """As `model.Keeper` says; bwrap itself reads what `put` gives."""

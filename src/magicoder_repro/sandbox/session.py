@@ -23,13 +23,8 @@ class Session:
             group = stack.enter_context(cgroups.group())
             gate = view.memory_file(stack, b"\n")
             passed = [told, gate]
-
-            def put(content: bytes) -> int:
-                passed.append(view.memory_file(stack, content))
-                return passed[-1]
-
             self._process = subprocess.Popen(
-                backends.keeper(backend).command(program, put, told, gate),
+                backends.keeper(backend).command(program, view.putting(stack, passed), told, gate),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

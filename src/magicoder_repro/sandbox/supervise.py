@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from magicoder_repro.sandbox import cgroups, view
-from magicoder_repro.sandbox.model import Limits, Outcome, Spent, Status, Watch
+from magicoder_repro.sandbox.model import Keeper, Limits, Outcome, Program, Spent, Status, Watch
 from magicoder_repro.sandbox.tree import GRACE_SECONDS, MOST_MAPPINGS, Tree, Usage, readable
 
 _START_SECONDS = 30.0  # for a sandbox to be built and taken hold of
@@ -172,6 +172,34 @@ def watch(job: Job, limits: Limits, seen: Watch = unwatched) -> Outcome:
         os.close(over)
         tree.close()
         process.close()
+
+
+def hold_and_watch(
+    backend: Keeper,
+    program: Program,
+    seen: Watch,
+    started: Callable[[bytes], bool],
+    init: Callable[[int, bytes], int | None],
+) -> Outcome:
+    """Runs a program by the command of a back end that lets us take hold of it. `started`, `init`: as for `Job` and `Hold`."""
+    with contextlib.ExitStack() as stack:
+        report, told, gate, go = view.pipes(stack, 2)
+        group = stack.enter_context(cgroups.group())
+        passed = [told, gate]
+        job = Job(
+            backend=backend.name,
+            start=lambda: Command(
+                argv=backend.command(program, view.putting(stack, passed), told, gate),
+                stdin=view.memory_file(stack, program.stdin),
+                environment=view.environment(),
+                passed=passed,
+                group=group,
+            ),
+            report=report,
+            started=started,
+            hold=Hold(go, init, group),
+        )
+        return watch(job, program.limits, seen)
 
 
 class _Run:

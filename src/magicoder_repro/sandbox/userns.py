@@ -5,7 +5,6 @@ Without root a user namespace gives the rights to do so; as root no user namespa
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import sys
 from collections.abc import Mapping
@@ -26,33 +25,13 @@ class Userns:
 
     def run(self, program: Program, seen: Watch = supervise.unwatched) -> Outcome:
         """Runs the program in namespaces of our own making."""
-        with contextlib.ExitStack() as stack:
-            report, told, gate, go = view.pipes(stack, 2)
-            group = stack.enter_context(cgroups.group())
-            passed = [told, gate]
-
-            def put(content: bytes) -> int:
-                passed.append(view.memory_file(stack, content))
-                return passed[-1]
-
-            job = supervise.Job(
-                backend="userns",
-                start=lambda: supervise.Command(
-                    argv=self.command(program, put, told, gate),
-                    stdin=view.memory_file(stack, program.stdin),
-                    environment=view.environment(),
-                    passed=passed,
-                    group=group,
-                ),
-                report=report,
-                started=lambda text: b"exit " in text,
-                hold=supervise.Hold(
-                    go,
-                    lambda pid, text: first_child(pid) if text.startswith(b"up") else None,
-                    group,
-                ),
-            )
-            return supervise.watch(job, program.limits, seen)
+        return supervise.hold_and_watch(
+            self,
+            program,
+            seen,
+            started=lambda text: b"exit " in text,
+            init=lambda pid, text: first_child(pid) if text.startswith(b"up") else None,
+        )
 
     def command(self, program: Program, put: Put, report: int, gate: int) -> list[str]:
         """As `model.Keeper` says; `pid1.py` is pid 1."""

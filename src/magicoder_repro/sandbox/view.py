@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.sandbox.model import Limits, Program
+from magicoder_repro.sandbox.model import Limits, Program, Put
 
 BOX = "/box"
 SCRATCH = "/box/.tmp"  # /tmp and /dev/shm point here: one quota bounds all that a program can write
@@ -154,6 +154,16 @@ def pipes(stack: contextlib.ExitStack, count: int) -> tuple[int, ...]:
     for end in ends:
         stack.callback(os.close, end)
     return ends
+
+
+def putting(stack: contextlib.ExitStack, passed: list[int]) -> Put:
+    """A `Put` whose descriptors are closed with `stack`, and added to those that the started command inherits."""
+
+    def put(content: bytes) -> int:
+        passed.append(memory_file(stack, content))
+        return passed[-1]
+
+    return put
 
 
 def memory_file(stack: contextlib.ExitStack, content: bytes) -> int:

@@ -59,12 +59,7 @@ class Interpreter:
                 places = [view.place(path) for path in view.binds(program)]
                 self._kept = [place for place in places if place.startswith(f"{view.SCRATCH}/")]
                 passed: list[int] = []
-
-                def put(content: bytes) -> int:
-                    passed.append(view.memory_file(starting, content))
-                    return passed[-1]
-
-                words = backends.keeper(backend).outer_command(program, files, put)
+                words = backends.keeper(backend).outer_command(program, files, view.putting(starting, passed))
                 self._process = subprocess.Popen(
                     words,
                     stdin=view.memory_file(starting, b""),  # DEVNULL could be written to
