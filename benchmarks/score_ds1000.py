@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import benchmarks, environment, records, sandbox
-from magicoder_repro.score import ds1000
+from magicoder_repro.benchmarks.base import Dataset
+from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT, Home
+from magicoder_repro.benchmarks.ds1000.judge import task_id
 
 CORES = len(os.sched_getaffinity(0))
 
 
-def ours(dataset: benchmarks.Dataset, folder: Path) -> dict[str, Any]:
+def ours(dataset: Dataset, folder: Path) -> dict[str, Any]:
     """Wall seconds of the command and how many problems passed."""
     samples = [
         {"problem_id": task["metadata"]["problem_id"], "completion": task["reference_code"]} for task in dataset.tasks
@@ -43,15 +45,19 @@ def ours(dataset: benchmarks.Dataset, folder: Path) -> dict[str, Any]:
     return {"seconds": round(seconds, 1), "problems": len(samples), "passed": result["statuses"]["passed"]}
 
 
-def fresh(dataset: benchmarks.Dataset, every: int, folder: Path) -> dict[str, Any]:
+def fresh(dataset: Dataset, every: int, folder: Path) -> dict[str, Any]:
     """Wall seconds of a sample of the problems, each in a fresh interpreter and a folder of its own."""
-    chosen = [task for library in ds1000.libraries(dataset) for task in _of(dataset, library)[::every]]
-    home = ds1000.Home(ds1000.ENVIRONMENT)
+    chosen = [
+        task
+        for library in dict.fromkeys(task["metadata"]["library"] for task in dataset.tasks)
+        for task in _of(dataset, library)[::every]
+    ]
+    home = Home(ENVIRONMENT)
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     variables = {**os.environ, **home.variables(), **one_thread, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(task: records.Record) -> bool:
-        place = folder / ds1000.task_id(task)
+        place = folder / task_id(task)
         place.mkdir()
         program = f"{task['code_context']}\ncode = {task['reference_code']!r}\ntest_execution(code)\n"
         if "def test_string(" in task["code_context"]:
@@ -68,7 +74,7 @@ def fresh(dataset: benchmarks.Dataset, every: int, folder: Path) -> dict[str, An
     return {"seconds": round(seconds, 1), "problems": len(chosen), "passed": passed, "all": round(whole, 1)}
 
 
-def _of(dataset: benchmarks.Dataset, library: str) -> list[records.Record]:
+def _of(dataset: Dataset, library: str) -> list[records.Record]:
     return [task for task in dataset.tasks if task["metadata"]["library"] == library]
 
 
@@ -77,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=10)
     options = parser.parse_args()
-    dataset = benchmarks.load("ds1000")
+    dataset = benchmarks.get("ds1000").load()
     with tempfile.TemporaryDirectory() as name:
         found: dict[str, Any] = {"workers": CORES, "sandbox": sandbox.choose("auto")}
         found["ours"] = ours(dataset, Path(name))

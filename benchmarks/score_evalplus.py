@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import benchmarks, environment, records
-from magicoder_repro.score import judges
+from magicoder_repro.benchmarks.base import Dataset
+from magicoder_repro.benchmarks.evalplus.benchmark import VERSIONS
 
 PACKAGES = {"0.2.0": ["evalplus==0.2.0", "numpy==1.26.4"], "0.3.1": ["evalplus==0.3.1", "numpy==2.2.6"]}
 CORES = str(len(os.sched_getaffinity(0)))
@@ -44,7 +45,7 @@ def ours(benchmark: str, protocol: str, samples: Path, folder: Path) -> float:
     )
 
 
-def theirs(benchmark: str, version: str, dataset: benchmarks.Dataset, samples: Path, folder: Path) -> float:
+def theirs(benchmark: str, version: str, dataset: Dataset, samples: Path, folder: Path) -> float:
     """Seconds of one run of `evalplus.evaluate`: cold the first time in this folder, then warm."""
     prefix = folder / f"evalplus-{version}"
     if not prefix.exists():
@@ -85,12 +86,12 @@ def main() -> None:
         folder = Path(temporary)
         for protocol in options.protocol or ("current", "paper"):
             for benchmark in ("humaneval", "mbpp"):
-                dataset = benchmarks.load(benchmark, protocol)
+                dataset = benchmarks.get(benchmark).load(protocol)
                 known = {task["task_id"] for task in dataset.tasks}
                 samples = folder / f"{benchmark}-{protocol}.jsonl"
                 rows_in = records.read_jsonl(getattr(options, benchmark), ("task_id",))
                 records.write_jsonl(samples, [row for row in rows_in if row["task_id"] in known])
-                version = judges.VERSIONS[benchmarks.protocol(protocol)]
+                version = VERSIONS[protocol]
                 found: dict[str, dict[str, float]] = {"ours": {}, "evalplus": {}}
                 for name in (
                     "cold",

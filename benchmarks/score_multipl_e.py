@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import benchmarks, environment, records
-from magicoder_repro.score.multipl_e import toolchains
+from magicoder_repro.benchmarks.multipl_e import toolchains
 
 LANGUAGES = ("cpp", "java", "js", "php")
 MULTIPLE = "bigcode_eval/tasks/custom_metrics"
@@ -47,7 +47,7 @@ def ours(
     ]
     judged = {(row["language"], row["task_id"]) for row in rows}
     for language in programs:  # a task that is left out has a program without tests, which is not run
-        tasks = benchmarks.load("multipl-e", language=language).tasks
+        tasks = benchmarks.get("multipl-e").load(subset=language).tasks
         rows += [
             {"task_id": task["name"], "language": language, "program": ""}
             for task in tasks

@@ -1,10 +1,12 @@
-"""Where the tests find what they need."""
+"""Where the tests find what they need, and what one without a marker may do."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +14,38 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parents[1]
+STARTS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
+_started: list[str] | None = None  # by the test that runs, where that is noted
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path == ROOT / "tests" / "test_pipeline.py":
+            item.add_marker(pytest.mark.chain)
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if _started is not None and event in STARTS:
+        command = arguments[1] if event == "subprocess.Popen" else [event]
+        if command[0] not in ("git", "uname"):  # a manifest names the commit, the teacher's client its platform
+            _started.append(" ".join(map(str, command)))
+
+
+sys.addaudithook(_note)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_without_a_marker(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What `make check-fast` runs starts no process; pyproject.toml has the markers."""
+    global _started
+    marks = {mark.name for mark in request.node.iter_markers()}
+    if marks & {"process", "sandbox", "timing", "chain", "published"}:
+        yield
+        return
+    _started = []
+    yield
+    found, _started = _started, None
+    assert not found, f"starts processes: mark it `process` or `sandbox` ({found[0][:200]})"
 
 
 @pytest.fixture(scope="session")

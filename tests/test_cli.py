@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from magicoder_repro import cli
+from magicoder_repro import errors
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -118,16 +125,26 @@ def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
 
 
-def test_a_full_disk_while_a_model_is_written(tmp_path: Path) -> None:
-    """The libraries that write weights have exceptions of their own."""
+def test_a_full_disk_while_a_model_is_written(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """The libraries that write weights have exceptions of their own. The weights are 21 MB, all the rest is not one."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 4}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    content = yaml.safe_load((ROOT / "profiles" / "tiny.yaml").read_text())
+    content["models"]["base"] |= {"source": str(tmp_path / "model"), "dtype": "float32"}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(content))
     small = tmp_path / "small"
-    arguments = f"run base-model --profile tiny --runs {small}/run"
-    done = _mounted(small, f"mount -t tmpfs -o size=50m none {small}", arguments, f"{small}/run")
-    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] == [
-        f"error: {small}/run/base-model.partial: the disk is full, or `ulimit -f` is reached: free some space and start the same "
-        "command again, it goes on where it was"
-    ]
-    assert done.stdout.split() == [".lock", "base-model.partial"]
+    arguments = f"run base-model --profile {tmp_path / 'p.yaml'} --runs {small}/run"
+    done = _mounted(small, f"mount -t tmpfs -o size=8m none {small}", arguments, f"{small}/run")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert re.fullmatch(
+        rf"error: {small}/run/\.store/base-model-\w+\.partial: the disk is full, or `ulimit -f` is reached: free some space and start "
+        "the same command again, it goes on where it was",
+        line,
+    )
+    assert done.stdout.split() == [".lock", ".store"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
@@ -193,7 +210,7 @@ def test_prompts_are_written_for_each_task(tmp_path: Path, data: Path) -> None:
         assert len(rows) == count and all(set(row) == {"task_id", "prompt"} for row in rows)
         assert all(row["prompt"].startswith("You are an exceptionally intelligent coding assistant") for row in rows)
         if benchmark == "humaneval":
-            task = benchmarks.load("humaneval", data=data).tasks[0]
+            task = benchmarks.get("humaneval").load(data=data).tasks[0]
             assert rows[0]["prompt"] == prompts.magicoder(*prompts.humaneval(task["prompt"]))
     command = [*command[:3], "prompts", "multipl-e", "--language", "swift", "--data", str(data), "-o", str(out)]
     subprocess.run(command, check=True, capture_output=True)
@@ -208,14 +225,14 @@ def test_a_name_that_is_too_long(tmp_path: Path) -> None:
 
 
 def test_score_never_overwrites_its_samples_or_tasks(tmp_path: Path) -> None:
-    from magicoder_repro import minibench
+    from magicoder_repro.benchmarks import minibench
 
     samples, link = tmp_path / "s.jsonl", tmp_path / "link.json"
     samples.write_text('{"task_id": "a", "completion": "b"}\n')
     link.symlink_to(samples)
     assert f"this is the input {samples}" in _error("score", "minibench-humaneval", str(samples), "-o", str(link))
     assert samples.read_text() == '{"task_id": "a", "completion": "b"}\n' and link.is_symlink()
-    tasks = minibench.path("ds1000")
+    tasks = Path(minibench.file("ds1000").path)
     link.unlink()
     link.symlink_to(tasks)
     before = tasks.read_bytes()
@@ -249,6 +266,6 @@ def test_a_backup_beside_a_folder_of_a_run_stays(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_the_inputs_fault_and_what_is_ours(error: Exception, line: str | None) -> None:
-    found = cli._of_the_input(error)
+    found = errors.of_the_input(error)
     assert (found is None) == (line is None)
     assert line is None or (found is not None and found.startswith(line))

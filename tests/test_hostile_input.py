@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 
 from magicoder_repro import artifact, benchmarks, outputs, records
 from magicoder_repro import profile as profiles
+from magicoder_repro.benchmarks import base
 from magicoder_repro.data import benchmark_texts, decontaminate, seeds
+from magicoder_repro.environment import file_sha256
 from magicoder_repro.errors import UsageError
 from magicoder_repro.report import compare as recorded
 from magicoder_repro.report.rows import Row
-from magicoder_repro.score import bulk, command, evalplus, stage
+from magicoder_repro.score import command, run, stage
 from magicoder_repro.score import compare as comparison
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -248,21 +250,20 @@ def no_judging() -> Iterator[None]:
         raise _ReachedError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evalplus, "Judges", reached)
-        patch.setattr(bulk, "judge", reached)
-        from magicoder_repro.score.multipl_e import driver
-
-        patch.setattr(driver, "gaps", reached)
+        patch.setattr(run, "find_gaps", reached)
         yield
 
 
 _TASKS = {
-    "minibench-humaneval": [task["task_id"] for task in benchmarks.load("minibench-humaneval").tasks],
-    "minibench-multipl-e": [task["name"] for task in benchmarks.load("minibench-multipl-e", language="js").tasks],
-    "minibench-ds1000": [str(task["metadata"]["problem_id"]) for task in benchmarks.load("minibench-ds1000").tasks],
+    "minibench-humaneval": [task["task_id"] for task in benchmarks.get("minibench-humaneval").load().tasks],
+    "minibench-multipl-e": [task["name"] for task in benchmarks.get("minibench-multipl-e").load(subset="js").tasks],
+    "minibench-ds1000": [
+        str(task["metadata"]["problem_id"]) for task in benchmarks.get("minibench-ds1000").load().tasks
+    ],
 }
 
 
+@pytest.mark.sandbox
 @pytest.mark.parametrize("benchmark", _TASKS)
 @fuzzed
 @given(data=st.data(), skip=st.booleans(), language=st.sampled_from([None, "js"]))
@@ -283,10 +284,9 @@ def test_samples(
     path = tmp_path_factory.getbasetemp() / "samples.jsonl"
     path.write_bytes(content)
     with one_line(), suppress(_ReachedError):
-        command.score(
-            benchmark, path, path.with_name("o.json"), "paper", None, False, 1, 1.0, "auto", skip,
-            language if benchmark.endswith("multipl-e") else None, "local", (),
-        )  # fmt: skip
+        own = language if benchmark.endswith("multipl-e") else None
+        options = command.Options(language=own, skip_unknown=skip, settings=("workers=1",))
+        command.score(benchmark, path, path.with_name("o.json"), options)
 
 
 @fuzzed
@@ -341,20 +341,29 @@ def test_recorded_numbers(found: Any, tmp_path_factory: pytest.TempPathFactory) 
         recorded.record(folder, folder / "to")
 
 
-_ASKED = {"benchmark": "mbpp", "language": None, "tasks": 1, "of": 2, "prompt": "p", "decoding": {}}
+_ASKED = {
+    "benchmark": "mbpp",
+    "protocol": "paper",
+    "language": None,
+    "dataset": {},
+    "tasks": 1,
+    "of": 2,
+    "prompt": "p",
+    "decoding": {},
+}
 
 
 @fuzzed
 @given(found=st.one_of(_value, st.dictionaries(st.one_of(st.just("minibench-mbpp"), _odd_text), _value), st.builds(
     lambda name, changes: {name: {**_ASKED, **changes}},
     st.sampled_from(["mbpp", "../mbpp", "mbpp-js"]),
-    st.dictionaries(st.sampled_from(["benchmark", "language", "tasks", "of", "prompt", "decoding"]), _value),
+    st.dictionaries(st.sampled_from([*_ASKED, "gap"]), _value),
 )))  # fmt: skip
 def test_what_a_generated_folder_says(found: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "benchmarks.json"
     path.write_text(json.dumps(found))
     with one_line():
-        assert all("/" not in name for name in stage._asked(path))
+        assert all("/" not in name for name in stage.read_asked(path))
 
 
 # The data stages
@@ -404,11 +413,11 @@ def test_lists_of_benchmark_texts(name: str, content: bytes, no_data: Path) -> N
 @pytest.mark.parametrize("benchmark", ["humaneval", "mbpp", "ds1000"])
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"{}\n", DEEP])
 def test_a_benchmark_file_that_is_another(benchmark: str, content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / benchmarks._pinned(benchmark, "paper").path
+    path = tmp_path / benchmarks.get(benchmark).protocols["paper"].files[None].path
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(UsageError, match="its sha256 is"):
-        benchmarks.load(benchmark, data=tmp_path)
+        benchmarks.get(benchmark).load(data=tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed"])
@@ -416,16 +425,17 @@ def test_a_benchmark_file_that_can_no_longer_be_read(
     damage: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even when its hash was right: a gzip file is read within its own checks."""
-    pinned = benchmarks._pinned("humaneval", "paper")
+    protocols = benchmarks.get("humaneval").protocols
+    pinned = protocols["paper"].files[None]
     content = bytearray((data / pinned.path).read_bytes())
     content = content[:-100] if damage == "cut" else content[:5000] + b"\0" * 50 + content[5050:]
     path = tmp_path / pinned.path
     path.parent.mkdir()
     path.write_bytes(content)
-    right = replace(pinned, sha256=benchmarks.file_sha256(path))
-    monkeypatch.setitem(benchmarks._PINNED, ("humaneval", "paper"), right)
+    right = replace(pinned, sha256=file_sha256(path))
+    monkeypatch.setitem(protocols, "paper", base.Protocol({None: right}))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="damaged"):
-        benchmarks.load("humaneval", data=tmp_path)
+        benchmarks.get("humaneval").load(data=tmp_path)
 
 
 # Results
@@ -455,6 +465,7 @@ def test_a_result_never_takes_the_place_of_a_pipe(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.process
 def test_a_lock_ends_with_its_process_and_leaves_no_file(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     with outputs.claimed(out):

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+pytestmark = pytest.mark.process
+
 DOCKER = Path(__file__).parents[1] / "docker"
 LOCKS = [DOCKER / "uv.txt", *sorted(DOCKER.glob("*/*.lock"))]
 

@@ -16,7 +16,11 @@ import psutil
 import pytest
 import yaml
 
-from magicoder_repro import artifact, environment, pipeline, profile, records
+from magicoder_repro import artifact, environment, profile, records
+from magicoder_repro.errors import UsageError
+from magicoder_repro.pipeline import plan, store
+from magicoder_repro.pipeline.store import Run
+from magicoder_repro.profile import Profile
 
 # Files that hold times or the manifest's own facts; everything else of a run is compared byte for byte.
 _TIMED = {"report.json", "report.md", "report.html", artifact.MANIFEST}
@@ -31,11 +35,42 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _contents(folder: Path) -> dict[str, str]:
+    """The files of a run and of its store."""
     return {
         str(path.relative_to(folder)): artifact.content_sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in _TIMED and path.name != ".lock"
+        if path.is_file() and path.name not in _TIMED and not path.name.endswith((".lock", ".files"))
     }
+
+
+def _copy(run: Path, folder: Path) -> None:
+    """A run with its store, whose files are the same ones."""
+    shutil.copytree(run, folder, symlinks=True, copy_function=os.link)
+
+
+def _profile(**changes: Any) -> Profile:
+    """The tiny profile with some values changed; `None` takes a key away."""
+    return Profile.model_validate(_content(**changes))
+
+
+def _content(**changes: Any) -> Any:
+    content = yaml.safe_load((profile.PROFILES / "tiny.yaml").read_text())
+    content = json.loads(json.dumps(content))  # an alias of the file is one object twice
+    for path, value in changes.items():
+        *parents, last = path.replace("_of_", "-").split("__")
+        node = content
+        for part in parents:
+            node = node[part]
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+    return content
+
+
+NODES = plan.expand(profile.load("tiny"))
+FIRST = list({node.stage.name: node.name for node in reversed(NODES)}.values())
+"""The first node of each stage."""
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +78,23 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run; MAGICODER_TINY names one that has just been made, to save the time."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     if "MAGICODER_TINY" in os.environ:
-        shutil.copytree(os.environ["MAGICODER_TINY"], folder)
+        made = {(Path(os.environ["MAGICODER_TINY"]) / node.name).resolve() for node in NODES}
+        for result in made:
+            if result.is_dir():
+                shutil.copytree(result, folder / store.NAME / result.name)
     done = _run(_command(folder))
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
-def test_every_stage_leaves_its_manifest(finished: Path) -> None:
-    for stage in pipeline.STAGES:
-        manifest = artifact.read_manifest(finished / stage.name)
-        assert manifest["stage"] == stage.name and manifest["environment"]["name"] == "core"
-        assert set(manifest["inputs"]) == set(stage.inputs)
-        assert len(manifest["environment"]["lock_sha256"]) == 64
-        assert manifest["versions"]["torch"] and manifest["outputs"]
-    corpus = artifact.read_manifest(finished / "corpus")["counts"]
+def test_every_node_leaves_its_manifest(finished: Path) -> None:
+    for node in NODES:
+        manifest = artifact.read_manifest(finished / node.name)
+        assert manifest.stage == node.stage.name and manifest.environment["name"] == "core"
+        assert set(manifest.inputs) == set(node.inputs)
+        assert len(manifest.environment["lock_sha256"]) == 64
+        assert manifest.versions["torch"] and manifest.outputs
+    corpus = artifact.read_manifest(finished / "corpus").counts
     assert set(corpus) == {"python", "cpp", "shell"} and corpus["cpp"]["lines"] > 0
 
 
@@ -74,12 +112,13 @@ def test_the_report_names_scores_gaps_and_lists(finished: Path) -> None:
     )
 
 
-def test_a_released_evol_instruct_set_needs_no_other_stage() -> None:
-    paper, tiny = profile.load("paper"), profile.load("tiny")
-    assert [stage.name for stage in pipeline.needed(("evol-instruct",), paper)] == ["evol-instruct"]
-    assert "teacher" not in pipeline.BY_NAME["evol-instruct"].config(paper)
-    names = [stage.name for stage in pipeline.needed(("evol-decontaminate",), tiny)]
-    assert names[-2:] == ["evol-instruct", "evol-decontaminate"] and "oss-instruct" in names
+def test_a_released_set_needs_no_other_stage() -> None:
+    nodes = plan.expand(profile.load("paper-cl"))
+    assert [node.name for node in plan.needed(nodes, ["released"])] == ["released/evol-instruct"]
+    (released,) = plan.needed(nodes, ["released"])
+    assert "teacher" not in released.config
+    names = [node.name for node in plan.needed(NODES, ["decontaminate/evol-instruct"])]
+    assert names[-2:] == ["evol-instruct/evol-instruct", "decontaminate/evol-instruct"] and "seeds" in names
 
 
 @pytest.mark.timing
@@ -92,77 +131,275 @@ def test_a_second_run_does_nothing_within_five_seconds(finished: Path) -> None:
 
 def test_a_damaged_file_is_named_and_made_again(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
-    shutil.copytree(finished, folder)
-    kept = folder / "clean" / "records.jsonl"
+    shutil.copytree(finished, folder, symlinks=True)
+    kept = (folder / "deduplicate" / "oss-instruct").resolve() / "records.jsonl"
     kept.write_text(kept.read_text() + "\n")
-    done = _run(_command(folder, "tiny", "decontaminate"))
+    done = _run(_command(folder, "tiny", "decontaminate/oss-instruct"))
     assert done.returncode == 0
     assert f"{kept} is damaged" in done.stderr
     assert done.stderr.count("done in") == 1
     assert _contents(folder) == _contents(finished)
 
 
+def test_a_file_with_its_size_and_time_is_read_again_by_verify_only(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(finished, folder, symlinks=True)
+    assert "nothing to do" in _run(_command(folder, "tiny", "seeds")).stderr  # sizes and times are noted
+    kept = (folder / "seeds").resolve() / "records.jsonl"
+    before, content = kept.stat(), kept.read_bytes()
+    kept.write_bytes(b"[" + content[1:])
+    os.utime(kept, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "nothing to do" in _run(_command(folder, "tiny", "seeds")).stderr
+    done = _run([*_command(folder, "tiny", "seeds"), "--verify"])
+    assert f"{kept} is damaged" in done.stderr and kept.read_bytes() == content
+
+
+def _stale(finished: Path, changed: Profile) -> set[str]:
+    """The nodes that would be made, without those that wait for another."""
+    states = store.states(Run.of("", Path(), finished), plan.expand(changed), verify=False)
+    return {name for name, state in states.items() if state.reason and state.request}
+
+
 def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stale(**changes: Any) -> set[str]:
-        content = yaml.safe_load((profile.PROFILES / "tiny.yaml").read_text())
-        content = json.loads(json.dumps(content))  # an alias of the file is one object twice
-        for path, value in changes.items():
-            *parents, last = path.split("__")
-            node = content
-            for part in parents:
-                node = node[part]
-            node[last] = value
-        changed = profile.Profile.model_validate(content)
-        return {
-            stage.name
-            for stage in pipeline.STAGES
-            if artifact.why_stale(pipeline.request(stage, changed, finished)) is not None
-        }
+        return _stale(finished, _profile(**changes))
 
+    scores = {node.name for node in NODES if node.stage.name == "score"}
     assert stale() == set()
     assert stale(scoring__workers=1, scoring__executor={"kind": "slurm"}) == set()
     assert stale(teacher__concurrency=7, teacher__give_up_after=9, teacher__server__servers=1) == set()
-    assert stale(training__magicoder__checkpoint_steps=0) == set()
-    assert stale(scoring__memory_mb=1000) == {"score", "report"}
-    assert stale(analysis__similarity_bins=12) == {"analyze", "report"}
-    assert stale(clean__seed=1) == {"clean", "report"}  # what follows is stale when clean's files change
-    assert stale(teacher__max_tokens=400) == {"oss-instruct", "evol-instruct", "report"}
-    assert stale(training__magicoder_s__epochs=3) == {"sft-magicoder-s", "report"}
+    assert stale(recipes__stage_of_1__checkpoint_steps=0) == set()
+    assert stale(scoring__memory_mb=1000) == scores
+    assert stale(scoring__ds1000_seconds=9.0) == set()  # no benchmark of this profile reads it
+    assert stale(analysis__similarity_bins=12) == {"analyze"}
+    assert stale(data__oss_of_instruct__deduplicate_seed=1) == {"deduplicate/oss-instruct"}
+    assert stale(teacher__max_tokens=400) == {"oss-instruct/oss-instruct"}  # the other waits for it
+    assert stale(recipes__stage_of_2__epochs=3) == {"sft/magicoder-s"}
     assert stale(description="other") == {"report"}
 
-    checkout = tmp_path / "checkout"  # one that differs in the lock of the judge's environment
+    checkout = tmp_path / "checkout"  # one that differs in a lock
     for part in ("docker", "results"):
         shutil.copytree(environment.ROOT / part, checkout / part)
     monkeypatch.setattr(environment, "ROOT", checkout)
     assert stale() == set()
-    with (checkout / "docker" / "evalplus-0.2.0" / "requirements.lock").open("a") as lock:
-        lock.write("# another\n")
-    assert stale() == {"score"}
+    for name, expected in (("core", set()), ("evalplus-0.2.0", scores)):
+        with (checkout / "docker" / name / "requirements.lock").open("a") as lock:
+            lock.write("# another\n")
+        assert stale() == expected
 
 
-@pytest.mark.parametrize("stage", {stage.body: stage.name for stage in reversed(pipeline.STAGES)}.values())
-def test_killed_in_any_stage_a_run_ends_with_the_same_files(stage: str, finished: Path, tmp_path: Path) -> None:
-    """The stage is made again from an undisturbed run's inputs, killed in the middle with SIGKILL, and started again.
+def test_another_benchmark_or_training_keeps_every_other_completion_and_verdict(finished: Path) -> None:
+    added = _profile(evaluate__minibench_of_ds1000={
+        "samples": 1, "temperature": 0.2, "top_p": 0.5, "top_k": 50, "max_tokens": 64, "batch": 6, "seed": 0,
+    })  # fmt: skip
+    models = ("base", "magicoder", "magicoder-s")
+    assert _stale(finished, added) == {f"generate/{model}/minibench-ds1000" for model in models}
+    again = _profile(recipes__stage_of_2__epochs=3)
+    touched = {
+        node.name for node in plan.expand(again) if "sft/magicoder-s" in _ancestors(plan.expand(again), node.name)
+    }
+    assert touched == {
+        *(f"{stage}/magicoder-s/minibench-{name}" for stage in ("generate", "score") for name in ("humaneval", "mbpp")),
+        "report",
+    }
 
-    Of stages with the same body (two fine-tunings, three generations) the first is killed.
+
+def _ancestors(nodes: list[plan.Node], name: str) -> set[str]:
+    sources = set({node.name: node for node in nodes}[name].inputs.values())
+    return sources.union(*(_ancestors(nodes, source) for source in sources))
+
+
+def test_a_changed_judge_makes_verdicts_stale(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from magicoder_repro.score import bulk
+
+    monkeypatch.setattr(bulk, "code", lambda module: "another")
+    assert _stale(finished, _profile()) == {node.name for node in NODES if node.stage.name == "score"}
+
+
+def _written(tmp_path: Path, **changes: Any) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(_content(**changes)))
+    return str(path)
+
+
+def test_a_value_that_is_changed_back_costs_nothing_and_gc_says_what_is_left(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    _copy(finished, folder)
+    other = _written(tmp_path, data__oss_of_instruct__deduplicate_seed=1)
+    done = _run(_command(folder, other, "deduplicate"))
+    assert done.returncode == 0, done.stderr
+    assert "(again: seed changed: 666 -> 1)" in done.stderr and done.stderr.count("done in") == 1
+    assert "nothing to do" in _run(_command(folder, "tiny", "deduplicate")).stderr
+    gc = [sys.executable, "-m", "magicoder_repro.cli", "gc", "--runs", str(folder)]
+    told = _run(gc).stdout.splitlines()
+    assert "deduplicate-" in told[0] and told[-1].startswith("1 results, ")
+    assert _run([*gc, "--yes"]).returncode == 0 and _run(gc).stdout == "0 results, 0.0 MB\n"
+    assert _contents(folder) == _contents(finished)
+
+
+def test_equal_nodes_of_two_profiles_are_made_once(finished: Path, tmp_path: Path) -> None:
+    """In one store, as runs/A and runs/B have it: also before the second run has any link. One run lies on another disk."""
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (tmp_path / "two").symlink_to(tmp_path / "disk" / "deep")
+    runs = [Run(tmp_path / name, finished / store.NAME) for name in ("one", "two")]
+    for run in runs:
+        states = store.states(run, NODES, verify=False)
+        assert {state.reason for state in states.values()} == {None}
+        for node in NODES:
+            request = states[node.name].request
+            assert request
+            run.put(node, request.out)
+    assert runs[0].link("seeds").is_symlink()
+    assert (runs[0].link("seeds").resolve(), runs[1].link("seeds").resolve()) == ((finished / "seeds").resolve(),) * 2
+
+
+def test_what_a_run_needs_is_not_taken_away(finished: Path, tmp_path: Path) -> None:
+    """A killed run's work stays until it is named, and nothing is deleted while a run works."""
+    import fcntl
+
+    folder = tmp_path / "tiny"
+    _copy(finished, folder)
+    partial = folder / store.NAME / "oss-instruct-0.partial"
+    (partial / "work").mkdir(parents=True)
+    gc = [sys.executable, "-m", "magicoder_repro.cli", "gc", "--yes", "--runs", str(folder)]
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = _run([*gc, "--interrupted"])
+    assert done.returncode == 2 and "another run works there" in done.stderr and partial.exists()
+    assert _run(gc).stdout == "0 results, 0.0 MB\n" and partial.exists()
+    assert _run([*gc, "--interrupted"]).returncode == 0 and not partial.exists()
+    assert _contents(folder) == _contents(finished)
+
+
+def test_files_that_are_taken_away_from_a_stage_are_noticed(tmp_path: Path) -> None:
+    def body(work: artifact.Work) -> None:
+        (work.out / "one").write_text("1")
+        shutil.rmtree(work.out)
+        work.out.mkdir()
+        (work.out / "two").write_text("2")
+
+    with pytest.raises(UsageError, match="somebody took its files away"):
+        artifact.build(artifact.Request("test", tmp_path / "out", {}, {}, "core"), body)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refresh_of_what_is_not_asked_for_is_refused(finished: Path) -> None:
+    done = _run([*_command(finished, "tiny", "corpus"), "--refresh", "seeds"])
+    assert done.returncode == 2 and "--refresh seeds: it is no part of what is asked for" in done.stderr
+
+
+def test_the_plan_and_the_status_are_told_and_nothing_is_made(finished: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "magicoder_repro.cli", "plan", "--runs", str(finished), "--profile"]
+    told = _run([*command, "tiny"]).stdout.splitlines()
+    assert told[-1] == f"{len(NODES)} of {len(NODES)} nodes are up to date, 0 would be made"
+    other = _run([*command, _written(tmp_path, seeds__seed=1)]).stdout.splitlines()
+    assert any(line.split() == ["seeds", "seeds.seed", "changed:", "976", "->", "1"] for line in other)
+    assert any("waits for seeds" in line for line in other) and any(
+        "missing: benchmark texts" in line for line in other
+    )
+    status = _run([sys.executable, "-m", "magicoder_repro.cli", "status", "--runs", str(finished), "--profile", "tiny"])
+    assert status.stdout.count("made in") == len(NODES) and "another lock" not in status.stdout
+
+
+def test_what_is_missing_is_an_error_where_numbers_are_to_be_compared(tmp_path: Path) -> None:
+    path = _written(tmp_path, report__comparable=True)
+    environment_ = {**os.environ, "MAGICODER_DATA": str(tmp_path)}
+    done = subprocess.run(_command(tmp_path / "run", path), capture_output=True, text=True, env=environment_)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "report.comparable needs everything here: decontaminate/oss-instruct: benchmark texts" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_result_of_an_earlier_version_is_named(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / artifact.MANIFEST).write_text("{}")
+    done = _run(_command(tmp_path, "tiny", "corpus"))
+    assert done.returncode == 2 and "corpus is a result of an earlier version: move it" in done.stderr
+
+
+def test_published_answers_are_judged_and_reported(tmp_path: Path) -> None:
+    from magicoder_repro.benchmarks import minibench
+
+    tasks = minibench.load("mbpp")
+    rows = [{"task_id": task["task_id"], "completion": task["canonical_solution"]} for task in tasks]
+    records.write_jsonl(tmp_path / "answers.jsonl", rows)
+    content = {
+        "description": "answers", "models": {"somebody": {"samples": {"minibench-mbpp": str(tmp_path / "answers.jsonl")}}},
+        "evaluate": {"minibench-mbpp": {"protocol": "paper"}}, "scoring": {"workers": 1},
+        "report": {"recorded": None, "comparable": False},
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content))
+    done = _run(_command(tmp_path / "run", str(tmp_path / "mine.yaml")))
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert {row["key"]: row["value"] for row in report["rows"]} == dict.fromkeys(
+        ("minibench-mbpp.somebody.pass@1", "minibench-mbpp.somebody.pass@1+"), 100.0
+    )
+    wide = [row["low"] for row in report["rows"]]
+    records.write_jsonl(tmp_path / "answers.jsonl", rows[:2])  # a part of them is not told as the whole
+    done = _run(_command(tmp_path / "run", str(tmp_path / "mine.yaml")))
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert [row["name"] for row in report["rows"]] == [
+        f"somebody: minibench-mbpp {metric}, 2 of 6" for metric in ("pass@1", "pass@1+")
+    ]
+    assert all(row["low"] < low for row, low in zip(report["rows"], wide, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"models__magicoder__from": "bse"},
+            r"models.magicoder.from: 'bse' is not in the profile: did you mean 'base'\?",
+        ),
+        ({"models__magicoder__data": "x"}, "models.magicoder.data: 'x' is not in the profile"),
+        ({"models__magicoder__recipe": "x"}, "there are stage-1, stage-2"),
+        ({"models__magicoder__from": "magicoder-s"}, r"made from itself \(magicoder <- magicoder-s <- magicoder\)"),
+        ({"data__evol_of_instruct__from": "evol-instruct"}, "data.evol-instruct: made from itself"),
+        (
+            {"evaluate__minibench_of_mbpp": {"models": ["x"], "max_new_tokens": 1, "batch": 1}},
+            "evaluate.minibench-mbpp.models",
+        ),
+        ({"evaluate__minibench_of_mbpp": {"protocol": "paper"}}, "must answer first"),
+        (
+            {"data__tokenizer": {"kind": "released", "dataset": "x"}},
+            "data.tokenizer: this name has a meaning of its own",
+        ),
+        ({"models__mine": {"samples": {"humaneval": "x"}}}, "models.mine.samples: 'humaneval' is not in the profile"),
+        ({"teacher": None}, "the key 'teacher' is missing: data.oss-instruct needs it"),
+    ],
+)
+def test_names_that_stand_for_nothing(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        profile.check_names(_profile(**changes))
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_killed_in_any_stage_a_run_ends_with_the_same_files(name: str, finished: Path, tmp_path: Path) -> None:
+    """The node is made again from an undisturbed run's inputs, killed in the middle with SIGKILL, and started again.
+
+    Of each stage the first node is killed.
     """
-    folder, partial = tmp_path / "tiny", tmp_path / "tiny" / f"{stage}.partial"
-    shutil.copytree(finished, folder, copy_function=os.link)
-    seconds = artifact.read_manifest(finished / stage)["seconds"]
+    folder = tmp_path / "tiny"
+    _copy(finished, folder)
+    made = (folder / name).resolve()
+    partial = made.with_name(f"{made.name}.partial")
+    seconds = artifact.read_manifest(finished / name).seconds
     for share in (0.6, 0.3, 0.15, 0.05):  # the undisturbed run may have been on a busier machine
-        shutil.rmtree(folder / stage)
-        process = subprocess.Popen(_command(folder, "tiny", stage), start_new_session=True, stderr=subprocess.DEVNULL)
+        shutil.rmtree(made)
+        process = subprocess.Popen(_command(folder, "tiny", name), start_new_session=True, stderr=subprocess.DEVNULL)
         while not partial.exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(seconds * share)
         _kill_with_children(process)
-        if not (folder / stage).exists():
+        if not made.exists():
             break
     else:
         assert seconds < 2, "the stage had ended before each kill"
-    done = _run(_command(folder, "tiny", stage))
+    done = _run(_command(folder, "tiny", name))
     assert done.returncode == 0, done.stderr[-2000:]
     assert _contents(folder) == _contents(finished)
     assert not partial.exists()
@@ -185,11 +422,12 @@ def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(
 ) -> None:
     """Two stages would write one folder: the lock is the stage's too, and the stage ends with the run."""
     folder = tmp_path / "tiny"
-    shutil.copytree(finished, folder, copy_function=os.link)
-    shutil.rmtree(folder / "oss-instruct")
+    _copy(finished, folder)
+    made = (folder / "oss-instruct" / "oss-instruct").resolve()
+    shutil.rmtree(made)
     process = subprocess.Popen(_command(folder, "tiny", "oss-instruct"), stderr=subprocess.PIPE, text=True)
     started: list[psutil.Process] = []
-    journal = folder / "oss-instruct.partial" / "work"
+    journal = made.with_name(f"{made.name}.partial") / "work"
     while len(started) < 3 or not any(path.stat().st_size for path in journal.glob("*.jsonl")):  # stage, two servers
         assert process.poll() is None, "the stage had ended before the kill"
         time.sleep(0.02)
@@ -221,7 +459,6 @@ def test_two_runs_in_one_folder_are_refused(finished: Path, tmp_path: Path) -> N
 
 
 def test_recorded_numbers_that_are_none(tmp_path: Path) -> None:
-    from magicoder_repro.errors import UsageError
     from magicoder_repro.report import compare
 
     (tmp_path / compare.RECORDED).write_text('{"number": {}}')
@@ -260,14 +497,22 @@ def test_a_recorded_number_that_is_gone_is_exit_code_1_unless_its_benchmark_was_
     from magicoder_repro.report import build, compare
 
     monkeypatch.setattr(compare, "RESULTS", tmp_path / "results")
-    summary = [json.loads(line) for line in (finished / "score" / "summary.jsonl").read_text().splitlines()]
-    of_base = [row for row in summary if row["model"] == "base"]
-    score = tmp_path / "score"
-    shutil.copytree(finished / "score", score)
-    gap = {**of_base[0], "benchmark": "multipl-e-rs", "metrics": {}, "gap": "no compiler"}
-    (score / "summary.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*summary, gap]))
-    config = profile.load("tiny").model_copy(update={"report": profile.Report(recorded="mine", comparable=False)})
-    inputs = {name: finished / name for name in pipeline.BY_NAME["report"].inputs} | {"score": score}
+    inputs = {node.name: finished / node.name for node in NODES if node.name != "report"}
+    gap = tmp_path / "gap"
+    shutil.copytree(finished / "score" / "base" / "minibench-mbpp", gap)
+    (row,) = map(json.loads, (gap / "summary.jsonl").read_text().splitlines())
+    more = {
+        **row,
+        "benchmark": "multipl-e-rs",
+        "family": "multipl-e",
+        "subset": "rs",
+        "metrics": {},
+        "gap": "no compiler",
+    }
+    (gap / "summary.jsonl").write_text("".join(json.dumps(one) + "\n" for one in (row, more)))
+    inputs["score/base/minibench-mbpp"] = gap
+    config = build.config(profile.load("tiny"))
+    config["report"] = {"recorded": "mine", "comparable": False}
     for gone, lost in (
         ("multipl-e-rs.base.pass@1", False),
         ("multipl-e.base.pass@1", False),
@@ -277,7 +522,7 @@ def test_a_recorded_number_that_is_gone_is_exit_code_1_unless_its_benchmark_was_
         records.write_json(tmp_path / "results" / "mine" / compare.RECORDED, {"numbers": numbers})
         out = tmp_path / gone
         out.mkdir()
-        build.build(artifact.Work(out, inputs, {"profile": config.model_dump(mode="json")}))
+        build.build(artifact.Work(out, inputs, config))
         assert (gone in (out / "report.html").read_text()) is lost
         if lost:
             with pytest.raises(BadResultError, match="1 recorded numbers are not in this run: mbpp"):

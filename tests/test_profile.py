@@ -32,20 +32,24 @@ def test_every_profile_of_the_package_is_valid(name: str) -> None:
 
 
 def test_the_papers_profile_holds_the_papers_numbers() -> None:
-    paper = profile.load("paper")
+    paper = profile.load("paper-cl")
+    assert paper.seeds and paper.teacher
     assert sum(paper.seeds.per_language.values()) == 80_000 and paper.seeds.seed == 976
     teacher = paper.teacher
     assert (teacher.model, teacher.max_tokens, teacher.context_tokens) == ("gpt-3.5-turbo-1106", 2500, 8192)
-    one, two = paper.training.magicoder, paper.training.magicoder_s
+    one, two = paper.recipes["stage-1"], paper.recipes["stage-2"]
     assert (one.max_length, two.max_length) == (1216, 1024)
     for recipe in (one, two):
         assert (recipe.batch, recipe.micro_batch, recipe.epochs, recipe.warmup_steps) == (512, 2, 2, 15)
         assert (recipe.learning_rate, recipe.seed, recipe.optimizer) == (5e-5, 42, "adafactor")
-    generation = paper.generation
-    assert generation.humaneval is not None and generation.humaneval.max_new_tokens == 512
-    assert generation.multipl_e is not None and generation.multipl_e.samples == 50
-    assert generation.ds1000 is not None and (generation.ds1000.samples, generation.ds1000.top_p) == (40, 0.5)
-    assert (generation.multipl_e.top_k, generation.ds1000.top_k) == (0, 50)
+    other = profile.load("paper-ds").evaluate
+    found = paper.evaluate
+    assert [getattr(one["humaneval"], "batch") for one in (found, other)] == [16, 28]  # noqa: B009
+    assert isinstance(found["humaneval"], profile.Greedy) and found["humaneval"].max_new_tokens == 512
+    multipl_e, ds1000 = found["multipl-e"], found["ds1000"]
+    assert isinstance(multipl_e, profile.Sampled) and isinstance(ds1000, profile.Sampled)
+    assert (multipl_e.samples, multipl_e.top_k) == (50, 0)
+    assert (ds1000.samples, ds1000.top_p, ds1000.top_k) == (40, 0.5, 50)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +59,10 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
         ("teacher.temperatur", 0.0, r"unknown key 'teacher.temperatur': did you mean 'temperature'\?"),
         ("teacher.server.sevrers", 1, r"'teacher.server.*sevrers': did you mean 'servers'\?"),
         ("corpus.sources.0.pattern", ["*"], r"corpus.sources.0.pattern': did you mean 'patterns'\?"),
-        ("training.magicoder.learning_rat", 1.0, r"did you mean 'learning_rate'\?"),
-        ("generation.humanevl", {}, r"did you mean 'humaneval'\?"),
-        ("training.magicoder.epochs", 0, r"training.magicoder.epochs: .*greater than 0, got 0"),
-        ("training.magicoder.dtype", "float64", r"training.magicoder.dtype: .*'float64'"),
+        ("recipes.stage-1.learning_rat", 1.0, r"did you mean 'learning_rate'\?"),
+        ("evaluate.humanevl", {}, r"unknown key 'evaluate.humanevl': did you mean 'humaneval'\?"),
+        ("recipes.stage-1.epochs", 0, r"recipes.stage-1.epochs: .*greater than 0, got 0"),
+        ("recipes.stage-1.dtype", "float64", r"recipes.stage-1.dtype: .*'float64'"),
         ("seeds.per_language", {"cobol": 3}, r"unknown key 'seeds.per_language.cobol': valid keys are python, cpp"),
         ("seeds.per_language", {"pyton": 3}, r"unknown key 'seeds.per_language.pyton': did you mean 'python'\?"),
         ("scoring", None, r"scoring: should be a mapping of settings, got None"),
@@ -73,15 +77,27 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
         ("teacher.server", {"kind": "server", "base_ur": "x"}, r"'teacher.server.base_ur': did you mean 'base_url'\?"),
         ("teacher.server.kind", "embeded", r"teacher.server.kind: .*'embeded': did you mean 'embedded'\?"),
         ("teacher.server", {"servers": 2}, r"the key 'teacher.server.kind' is missing"),
+        ("evaluate.humaneval.max_new_token", 3, r"'evaluate.humaneval.max_new_token': did you mean 'max_new_tokens'\?"),
+        ("evaluate.minibench-ds1000.top_p", 2.0, r"evaluate.minibench-ds1000.top_p: .*less than or equal to 1"),
+        ("models.base.styl", "x", r"'models.base.styl': did you mean 'style'\?"),
+        ("models.magicoder.recip", "x", r"'models.magicoder.recip': did you mean 'recipe'\?"),
+        (
+            "data.part",
+            {"kind": "select", "from": "oss-instruct", "without": "("},
+            r"data.part.without: no regular expression",
+        ),
+        ("models.Base", {}, r"models.Base: a name is text of lower-case letters"),
+        ("data.evol-instruct.kind", "evol", r"data.evol-instruct.kind: should be .*got 'evol'"),
+        ("data.evol-instruct.frm", "x", r"'data.evol-instruct.frm': did you mean 'from'\?"),
         ("scoring.sandbox", "bublewrap", r"scoring.sandbox: .*did you mean 'bubblewrap'\?"),
-        ("training.magicoder.learning_rate", "5e-5", r"learning_rate: .*'5e-5': write 5.0e-5$"),
-        ("training.magicoder.learning_rate", "1E5", r"learning_rate: .*'1E5': write 1.0e\+5$"),
+        ("recipes.stage-1.learning_rate", "5e-5", r"learning_rate: .*'5e-5': write 5.0e-5$"),
+        ("recipes.stage-1.learning_rate", "1E5", r"learning_rate: .*'1E5': write 1.0e\+5$"),
         ("corpus.max_bytes", "1e6", r"corpus.max_bytes: .*'1e6': write 1000000$"),
         ("teacher.seed", "976", r"teacher.seed: .*'976': write 976 without quotes$"),
         ("seeds.per_language", {"python": -1}, r"seeds.per_language.python: .*greater than or equal to 0, got -1"),
         ("seeds.seed", -1, r"seeds.seed: .*greater than or equal to 0"),
-        ("training.magicoder.seed", 2**32, r"training.magicoder.seed: .*less than 4294967296"),
-        ("training.magicoder.learning_rate", float("inf"), r"learning_rate: .*finite"),
+        ("recipes.stage-1.seed", 2**32, r"recipes.stage-1.seed: .*less than 4294967296"),
+        ("recipes.stage-1.learning_rate", float("inf"), r"learning_rate: .*finite"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_key(tmp_path: Path, path: str, value: Any, expected: str) -> None:
@@ -93,10 +109,10 @@ def test_a_mistake_is_one_line_with_the_key(tmp_path: Path, path: str, value: An
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     content = yaml.safe_load((profile.PROFILES / "smoke.yaml").read_text())
-    del content["clean"]
+    del content["scoring"]
     file = tmp_path / "p.yaml"
     file.write_text(yaml.safe_dump(content))
-    with pytest.raises(UsageError, match="the key 'clean' is missing"):
+    with pytest.raises(UsageError, match="the key 'scoring' is missing"):
         profile.load(str(file))
 
 

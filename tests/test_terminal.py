@@ -73,23 +73,25 @@ def _command(*arguments: object, **variables: str) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, env={**os.environ, **variables}, timeout=120)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_hostile_task_ids_and_file_names(tmp_path: Path, encoding: str) -> None:
     name = os.fsdecode(os.fsencode(str(tmp_path)) + b"/\x1b[31m\xff \xe2\x80\xae.json")
     task = {"task_id": HOSTILE, "samples": [{"passed": True, "passed_plus": None}]}
     Path(name).write_text(json.dumps({"tasks": [task]}))
     (tmp_path / "b.json").write_text(json.dumps({"tasks": []}))
-    done = _command("score", "--compare", name, tmp_path / "b.json", PYTHONIOENCODING=encoding, LC_ALL="C")
+    done = _command("compare", name, tmp_path / "b.json", PYTHONIOENCODING=encoding, LC_ALL="C")
     assert done.returncode == 1 and not done.stderr, done.stderr
     text = done.stdout.decode(encoding)
     assert _is_clean(text) and "\\x1b[31mred" in text and "missing" in text
     Path(name).write_bytes(b"\x1b")
-    for arguments in (["score", "--compare", name, name], ["seeds", "a", name]):
+    for arguments in (["compare", name, name], ["seeds", "a", name]):
         done = _command(*arguments, PYTHONIOENCODING=encoding)
         assert done.returncode == 2 and b"Traceback" not in done.stderr
         assert _is_clean(done.stderr.decode(encoding)), done.stderr
 
 
+@pytest.mark.process
 def test_a_hostile_task_id_among_samples(tmp_path: Path) -> None:
     row = {"task_id": HOSTILE, "completion": "x"}
     (tmp_path / "s.jsonl").write_text(json.dumps(row))
@@ -98,17 +100,19 @@ def test_a_hostile_task_id_among_samples(tmp_path: Path) -> None:
     assert _is_clean(done.stderr.decode())
 
 
+@pytest.mark.process
 def test_a_programming_error_keeps_its_traceback_as_text(tmp_path: Path) -> None:
     code = (
         "import sys; from magicoder_repro import cli; from magicoder_repro.score import compare\n"
         "def compare_(*_): raise ZeroDivisionError('a\\x1b[31m https://u:secret@h')\n"
-        "compare.compare = compare_; sys.argv = ['magicoder', 'score', '--compare', 'a', 'b']; cli.main()"
+        "compare.compare = compare_; sys.argv = ['magicoder', 'compare', 'a', 'b']; cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
     assert done.returncode == 1 and b"Traceback (most recent call last)" in done.stderr
     assert b"\\x1b[31m https://h" in done.stderr and b"\x1b" not in done.stderr
 
 
+@pytest.mark.process
 def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -m magicoder_repro.cli stages | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60)
@@ -173,6 +177,7 @@ def _nothing_secret(tmp_path: Path, done: subprocess.CompletedProcess[bytes]) ->
 GOOD = "[Problem Description]\np\n[Solution]\ns"
 
 
+@pytest.mark.process
 def test_the_password_of_the_address_is_used_and_never_shown_nor_written(server: Any, tmp_path: Path) -> None:
     address, answer = server
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": GOOD}}
@@ -185,6 +190,7 @@ def test_the_password_of_the_address_is_used_and_never_shown_nor_written(server:
     assert any(path == "/tokenize" and key == "Basic dXNlcjpzM2NyZXQ=" for path, key in answer["seen"])
 
 
+@pytest.mark.process
 def test_a_refusal_that_repeats_secrets_is_written_without_them(server: Any, tmp_path: Path) -> None:
     address, answer = server
     message = f"{HOSTILE} your key my-key at http://user:s3cret@host?token=s3cret"

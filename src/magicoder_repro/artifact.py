@@ -1,6 +1,6 @@
 """What a stage leaves: a folder of files and `manifest.json`, whole or absent.
 
-A stage works in `OUT.partial/`, which carries the fingerprint of the request (stage, config, inputs, lock, version). A killed run
+A stage works in `OUT.partial/`, which carries the fingerprint of the request (stage, its version, config, inputs). A killed run
 leaves it behind; the next run with the same fingerprint goes on there, any other throws it away. When the work is done every file
 is synced, the manifest is written last and the folder is renamed into place.
 """
@@ -18,9 +18,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from magicoder_repro import __version__, environment, records
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from magicoder_repro import environment, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.progress import say
 from magicoder_repro.terminal import public
@@ -29,6 +31,28 @@ MANIFEST = "manifest.json"
 # How libraries in Rust (safetensors) and C++ (torch.save) report a failed write; the latter does not say which error it was.
 _OS_ERROR = re.compile(r"\(os error (?P<number>\d+)\)|inline_container\.cc:.*(unexpected pos|write failed)")
 _PRIVATE = "work"  # journals and checkpoints of a running stage; not part of the result
+
+
+class Manifest(BaseModel):
+    """What a result was made of and with. `stage_version`: of the stage; `outputs`: the sha256 of each file."""
+
+    model_config = ConfigDict(strict=True)
+
+    version: Literal[1] = 1
+    stage: str
+    stage_version: int
+    fingerprint: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    counts: dict[str, Any]
+    dropped: dict[str, int]
+    notes: list[str]
+    environment: dict[str, str]
+    versions: dict[str, str]
+    device: dict[str, Any]
+    seconds: float
+    commit: str | None
 
 
 @dataclass
@@ -59,6 +83,8 @@ class Request:
     config: Mapping[str, Any]
     inputs: Mapping[str, Path]
     environment: str
+    version: int = 1
+    """Of the stage: another one gives other files."""
     schedule: frozenset[str] = frozenset()
     """Keys of the config (`a.b`) that only say how the work is done: the same files come out whatever their values."""
 
@@ -69,21 +95,19 @@ class Request:
         """The identity of the request; the same fingerprint gives the same files."""
         identity = {
             "stage": self.stage,
-            "config": _without(self.config, self.schedule),
+            "version": self.version,
+            "config": without(self.config, self.schedule),
             "inputs": self.input_hashes(),
-            "lock": environment.lock_sha256(self.environment),
-            "torch": environment.torch_release(),
-            "version": __version__,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _without(config: Mapping[str, Any], keys: frozenset[str], parents: str = "") -> dict[str, Any]:
+def without(config: Mapping[str, Any], keys: frozenset[str], parents: str = "") -> dict[str, Any]:
     found = {}
     for name, value in config.items():
         key = parents + name
         if key not in keys:
-            found[name] = _without(value, keys, f"{key}.") if isinstance(value, Mapping) else value
+            found[name] = without(value, keys, f"{key}.") if isinstance(value, Mapping) else value
     return found
 
 
@@ -101,38 +125,67 @@ def content_sha256(path: Path) -> str:
     if not path.is_dir():
         raise UsageError(f"{path}: no such file or folder")
     if (path / MANIFEST).is_file():
-        outputs = read_manifest(path)["outputs"]
+        outputs = read_manifest(path).outputs
     else:
         outputs = {str(file.relative_to(path)): environment.file_sha256(file) for file in output_files(path)}
     return hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
 
 
-def why_stale(request: Request) -> str | None:
-    """None when the folder holds this request's undamaged result, else the reason to make it."""
+NOT_MADE = "not made yet"
+
+
+def why_stale(request: Request, verify: bool = True) -> str | None:
+    """None when the folder holds this request's undamaged result, else the reason to make it.
+
+    Without `verify` a file whose size and time are those of the last look is not read again: weights are tens of gigabytes.
+    """
     manifest = request.out / MANIFEST
     if not manifest.is_file():
-        return "not made yet"
+        return NOT_MADE
     try:
         recorded = records.loads(manifest.read_bytes())
         outputs = dict(recorded["outputs"])
         if recorded["fingerprint"] != request.fingerprint():
-            return "its config, inputs, environment or version changed"
+            return "its config, inputs or stage changed"
     except (ValueError, KeyError, TypeError, IsADirectoryError):
         return f"{manifest} is damaged"
     found = {str(path.relative_to(request.out)): path for path in output_files(request.out)}
+    looks = {name: _look(path) for name, path in found.items()}
+    seen = {} if verify else _seen(request.out)
     for name, sha256 in outputs.items():
         if name not in found:
             return f"{request.out / name} is missing"
-        if environment.file_sha256(found[name]) != sha256:
+        if looks[name] != seen.get(name) and environment.file_sha256(found[name]) != sha256:
             return f"{request.out / name} is damaged (its hash is not the manifest's)"
     extra = sorted(set(found) - set(outputs))
-    return f"{request.out / extra[0]} does not belong there" if extra else None
+    if extra:
+        return f"{request.out / extra[0]} does not belong there"
+    if not verify and looks != seen:
+        records.write_json(_list(request.out), looks)
+    return None
 
 
-def build(request: Request, body: Callable[[Work], None]) -> bool:
-    """Makes the request's folder unless it is there and undamaged. Returns whether work was done."""
+def _look(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _list(folder: Path) -> Path:
+    """The sizes and times of a folder's files when their hashes were last compared."""
+    return folder.with_name(f".{folder.name}.files")
+
+
+def _seen(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(records.read_json(_list(folder)))
+    except (UsageError, TypeError, ValueError):
+        return {}
+
+
+def build(request: Request, body: Callable[[Work], None], again: bool = False) -> bool:
+    """Makes the request's folder unless it is there and undamaged, or in any case (`again`). Returns whether work was done."""
     tidy(request)
-    if why_stale(request) is None:
+    if not again and why_stale(request) is None:
         return False
     partial = request.out.with_name(request.out.name + ".partial")
     if why_stale(replace(request, out=partial)) is None:  # killed between the manifest and the rename
@@ -162,31 +215,29 @@ def build(request: Request, body: Callable[[Work], None]) -> bool:
         if (number := _failed_write(error)) is not None:
             raise OSError(number, os.strerror(number), str(partial)) from error
         raise
+    if not mark.is_file():
+        raise UsageError(f"{partial}: somebody took its files away while {request.stage} worked: start again")
     outputs: dict[str, str] = {}
     for path in output_files(partial):
         records.sync(path)
         outputs[str(path.relative_to(partial))] = environment.file_sha256(path)
-    records.write_json(
-        partial / MANIFEST,
-        {
-            "stage": request.stage,
-            "fingerprint": fingerprint,
-            "config": public(request.config),
-            "inputs": request.input_hashes(),
-            "outputs": outputs,
-            "counts": work.counts,
-            "dropped": dict(work.dropped),
-            "notes": public(work.notes),
-            "environment": {
-                "name": request.environment,
-                "lock_sha256": environment.lock_sha256(request.environment),
-            },
-            "versions": environment.versions(),
-            "device": environment.device(),
-            "seconds": round(time.monotonic() - start, 2),
-            "commit": environment.git_commit(),
-        },
+    manifest = Manifest(
+        stage=request.stage,
+        stage_version=request.version,
+        fingerprint=fingerprint,
+        config=public(dict(request.config)),
+        inputs=request.input_hashes(),
+        outputs=outputs,
+        counts=work.counts,
+        dropped=dict(work.dropped),
+        notes=public(work.notes),
+        environment={"name": request.environment, "lock_sha256": environment.lock_sha256(request.environment)},
+        versions=environment.versions(),
+        device=environment.device(),
+        seconds=round(time.monotonic() - start, 2),
+        commit=environment.git_commit(),
     )
+    records.write_json(partial / MANIFEST, manifest.model_dump())
     _install(partial, request.out)
     return True
 
@@ -231,10 +282,15 @@ def _install(partial: Path, out: Path) -> None:
         shutil.rmtree(old)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a finished stage."""
-    manifest = records.read_json(folder / MANIFEST)
-    kinds = {"outputs": dict, "counts": dict, "dropped": dict, "notes": list}
-    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(key), kind) for key, kind in kinds.items()):
-        raise UsageError(f"{folder / MANIFEST}: not a manifest of ours")
-    return manifest
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished stage; a UsageError says why it is none of ours."""
+    content = records.read_json(folder / MANIFEST)
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        earlier = isinstance(content, dict) and "fingerprint" in content and "version" not in content
+        why = (
+            "of an earlier version: make it again" if earlier else f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        )
+        raise UsageError(f"{folder / MANIFEST}: not a manifest of ours ({why})") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import signal
@@ -15,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
-from magicoder_repro import __version__, errors, outputs, processes, temporary
+from magicoder_repro import __version__, benchmarks, errors, outputs, processes, temporary
 from magicoder_repro.environment import ROOT
-from magicoder_repro.environment import ready as environment_ready
 from magicoder_repro.progress import say, tell
 from magicoder_repro.terminal import shown
 
 if TYPE_CHECKING:
-    from magicoder_repro.score.judges import Judges
+    from magicoder_repro.pipeline.store import Run
+    from magicoder_repro.score.workers import Workers
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,57 +40,129 @@ _Data = Annotated[
 _Language = Annotated[str | None, typer.Option("--language", help="Programming language of the documents or tasks.")]
 
 
+_Runs = Annotated[Path | None, typer.Option("--runs", help="Folder of the run; runs/PROFILE without it.")]
+_Nodes = Annotated[
+    list[str] | None,
+    typer.Argument(help="Stages (`score`) or nodes (`score/base`, `score/base/mbpp`); all without any."),
+]
+
+
 @app.command()
 def run(
-    stages: Annotated[list[str] | None, typer.Argument(help="Stages to bring up to date; all without any.")] = None,
+    stages: _Nodes = None,
     profile: _Profile = "smoke",
-    runs: Annotated[Path | None, typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
+    runs: _Runs = None,
+    refresh: Annotated[
+        list[str] | None, typer.Option("--refresh", metavar="STAGE", help="Make this stage or node again in any case.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every file's hash, not its size and time alone.")
+    ] = False,
 ) -> None:
-    """Make the stages that are not up to date, with everything they depend on.
+    """Make what is not up to date, with everything it depends on.
 
-    Nothing is done twice: a stage is made again when its settings, its inputs or its environment changed, or when one of its
-    files is damaged. A killed run goes on where it was. Exit code 1 when a number left its tolerance.
+    Nothing is done twice: a node is made again when its settings or inputs changed, or when one of its files is damaged. A killed run
+    goes on where it was. Exit code 1 when a number left its tolerance.
+
+    \b
+    magicoder run --profile smoke
+    magicoder run score/base --profile my.yaml
+    magicoder run report --refresh oss-instruct
     """
-    from magicoder_repro import pipeline
     from magicoder_repro import profile as profiles
+    from magicoder_repro.pipeline import run as pipeline
     from magicoder_repro.report.build import print_table
 
-    loaded = profiles.load(profile)
-    folder = runs or ROOT / "runs" / Path(profile).stem
-    made = pipeline.run(profile, loaded, folder, tuple(stages or ()))
+    loaded, where = profiles.load(profile), _run_of(profile, runs)
+    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify)
     if not made:
-        say(f"nothing to do: every stage in {_shown(folder)} is up to date (profile {profile})")
+        say(f"nothing to do: everything in {_shown(where.folder)} is up to date (profile {profile})")
     if not stages or "report" in stages:
-        print_table(folder / "report", quiet=not made)
+        print_table(where.folder / "report", quiet=not made)
 
 
 @app.command(hidden=True)
 def stage(
-    name: str,
+    names: list[str],
     profile: _Profile,
     runs: Annotated[Path, typer.Option()],
+    store: Annotated[Path, typer.Option()],
     parent: Annotated[int | None, typer.Option(help="Process with which this one ends.")] = None,
+    again: Annotated[list[str] | None, typer.Option("--again")] = None,
 ) -> None:
-    """Run one stage in this process (what `run` starts for each)."""
-    from magicoder_repro import pipeline
+    """Make nodes in this process (what `run` starts for each, or for several that share a model)."""
     from magicoder_repro import profile as profiles
+    from magicoder_repro.pipeline import plan
+    from magicoder_repro.pipeline import run as pipeline
+    from magicoder_repro.pipeline.store import Run
 
     if parent is not None:
         processes.end_with(parent)
     try:
         with temporary.own_folder():
-            pipeline.run_one(pipeline.BY_NAME[name], profiles.load(profile), runs)
+            for node in plan.exactly(plan.expand(profiles.load(profile)), names):
+                pipeline.make(node, Run(runs, store), node.name in (again or ()))
     except errors.Stopped as stop:  # `run` says so
         raise SystemExit(stop.code) from None
 
 
 @app.command()
+def plan(
+    stages: _Nodes = None,
+    profile: _Profile = "smoke",
+    runs: _Runs = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare every file's hash.")] = False,
+) -> None:
+    """Print the nodes of a profile: up to date, stale and why, what is missing and the mend. Nothing is made.
+
+    \b
+    magicoder plan --profile paper-cl
+    """
+    from magicoder_repro import profile as profiles
+    from magicoder_repro.pipeline import run as pipeline
+
+    pipeline.show(profiles.load(profile), _run_of(profile, runs), stages or (), verify)
+
+
+@app.command()
+def status(profile: _Profile = "smoke", runs: _Runs = None) -> None:
+    """Print what each node was made with, where that is not what is here now."""
+    from magicoder_repro import profile as profiles
+    from magicoder_repro.pipeline import run as pipeline
+
+    pipeline.status(profiles.load(profile), _run_of(profile, runs))
+
+
+@app.command()
+def gc(
+    runs: Annotated[Path | None, typer.Option("--runs", help="A run's own folder; all of runs/ without it.")] = None,
+    interrupted: Annotated[
+        bool,
+        typer.Option(
+            "--interrupted", help="Also what a killed run would go on with (a teacher's replies, checkpoints)."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them; not while a run works.")] = False,
+) -> None:
+    """Say which results no run leads to any more (a value that was changed, an old profile), and what deleting them would free."""
+    from magicoder_repro.pipeline import run as pipeline
+
+    pipeline.collect(_run_of("all", runs), interrupted, yes)
+
+
+def _run_of(profile: str, runs: Path | None) -> Run:
+    from magicoder_repro.pipeline.store import Run
+
+    return Run.of(profile, ROOT / "runs", runs)
+
+
+@app.command()
 def stages() -> None:
     """List the stages in pipeline order."""
-    from magicoder_repro import pipeline
+    from magicoder_repro.pipeline import plan
 
-    for one in pipeline.STAGES:
-        tell(f"{one.name:22} {one.help}")
+    for one in plan.STAGES:
+        tell(f"{one.name:16} {one.help}")
 
 
 @app.command()
@@ -129,22 +200,26 @@ def decontaminate(
 
 @app.command()
 def prompts(
-    benchmark: Annotated[str, typer.Argument(help="humaneval, mbpp, multipl-e or ds1000, or minibench-... of each.")],
+    benchmark: Annotated[str, typer.Argument(help=f"One of {', '.join(benchmarks.NAMES)}.")],
     out: _Out,
     language: _Language = None,
     data: _Data = None,
     style: Annotated[str, typer.Option(help="magicoder, or completion as base models are asked.")] = "magicoder",
 ) -> None:
-    """Write the exact text that a model is given for each task: `task_id` and `prompt`, one a line."""
-    from magicoder_repro import benchmarks
-    from magicoder_repro.generate import tasks
+    """Write the exact text that a model is given for each task: `task_id` and `prompt`, one a line.
+
+    \b
+    magicoder prompts humaneval -o prompts.jsonl
+    magicoder prompts multipl-e --language rs -o prompts.jsonl
+    """
     from magicoder_repro.records import write_jsonl
 
     if style not in ("magicoder", "completion"):
         raise errors.UsageError(f"--style {style}: one of magicoder, completion")
-    dataset = benchmarks.load(benchmark, language=language, data=data)
+    chosen = benchmarks.get(benchmark)
+    dataset = chosen.load(subset=language, data=data)
     with outputs.claimed(out, [dataset.path]):
-        asks = tasks.asks(benchmark, dataset.tasks, "completion" if style == "completion" else "magicoder")
+        asks = [chosen.ask(task, "completion" if style == "completion" else "magicoder") for task in dataset.tasks]
         write_jsonl(out, [{"task_id": ask.task_id, "prompt": ask.prompt} for ask in asks])
 
 
@@ -154,30 +229,33 @@ def fetch(
     protocol: Annotated[str, typer.Option(help="paper or current.")] = "paper",
     data: Annotated[Path | None, typer.Option("--data", help="Where it goes (else MAGICODER_DATA).")] = None,
 ) -> None:
-    """Download a benchmark's pinned file from its public home, checked by its sha256. Nothing else downloads data."""
-    from magicoder_repro import benchmarks
+    """Download a benchmark's pinned file from its public home, checked by its sha256. Nothing else downloads data.
 
-    tell(_shown(benchmarks.fetch(benchmark, benchmarks.protocol(protocol), data)))
+    \b
+    magicoder fetch mbpp --protocol current
+    """
+    from magicoder_repro.benchmarks import base
+
+    tell(_shown(base.fetch(benchmarks.get(benchmark), protocol, data)))
 
 
 @app.command()
 def score(
-    benchmark: Annotated[
-        str | None, typer.Argument(help="humaneval, mbpp, multipl-e or ds1000 (or minibench-... of each).")
-    ] = None,
+    benchmark: Annotated[str, typer.Argument(help=f"One of {', '.join(benchmarks.NAMES)}.")],
     samples: Annotated[
-        Path | None,
+        Path,
         typer.Argument(
             metavar="SAMPLES",
-            help="JSONL: `task_id` with `completion`, `solution` or (multipl-e) `program`; ds1000: `problem_id` with "
-            "`completion`. Any number a task; equal lines are samples of their own.",
+            help="JSONL (also .gz): `task_id` with `completion`, `solution` or (multipl-e) `program`; ds1000: `problem_id` with "
+            "`completion`, or `id` with `code`. A folder of .py files (TASK.py or TASK/N.py), MultiPL-E's folder of .json.gz, "
+            "generations.json of bigcode-evaluation-harness. Any number a task; equal ones are samples of their own.",
         ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Where the result goes (JSON).")] = None,
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the result goes (JSON).")],
     protocol: Annotated[
         str,
         typer.Option(
-            help="paper: evalplus 0.2.0 on HumanEval+ v0.1.9, MBPP+ v0.1.0; current: 0.3.1 on v0.1.10, v0.2.0."
+            help="paper: evalplus 0.2.0, HumanEval+ v0.1.9, MBPP+ v0.1.0; current: 0.3.1, v0.1.10, v0.2.0; the others have one way."
         ),
     ] = "paper",
     data: _Data = None,
@@ -190,82 +268,91 @@ def score(
     sanitized: Annotated[
         bool, typer.Option("--sanitize", help="Clean the samples up first, by the rules the paper used for MBPP.")
     ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Programs judged at a time; one a core without it.")
-    ] = None,
-    call_seconds: Annotated[float, typer.Option(min=0.01, help="CPU seconds that a call may always take.")] = 1.0,
-    backend: Annotated[
-        str, typer.Option("--sandbox", help="auto, container, bubblewrap, userns; none: no isolation at all.")
-    ] = "auto",
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Judge the tasks that have a sample; the result says that it is not of all."),
+    ] = False,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out samples of tasks that the set does not have.")
     ] = False,
-    executor: Annotated[
-        str, typer.Option(help="multipl-e: where programs are judged: local, ray (RAY_ADDRESS) or slurm.")
-    ] = "local",
-    executor_options: Annotated[
-        list[str] | None,
-        typer.Option("--executor-option", metavar="KEY=VALUE", help="of datatrove's executor: partition=..., time=..."),
+    ks: Annotated[
+        str | None,
+        typer.Option(
+            "--k",
+            help="pass@k, as 1,10: every task needs so many samples. Without it 1, 10, 100, where they are enough.",
+        ),
     ] = None,
-    compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(metavar="A.json B.json", help="List the tasks whose verdicts differ.")
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Programs judged at a time; one a core without it.")
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option("--sandbox", help="auto (without it), container, bubblewrap, userns; none: no isolation at all."),
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="Where programs are judged: local (without it), ray (RAY_ADDRESS) or slurm.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of `scoring` (profiles have the same): call_seconds=2, memory_mb=8192, with slurm executor.partition=gpu.",
+        ),
     ] = None,
 ) -> None:
-    """Judge model-written programs in the sandbox, or compare two results.
+    """Judge model-written programs in the sandbox. A killed command goes on where it was.
 
+    \b
     magicoder score humaneval samples.jsonl -o result.json
-    magicoder score multipl-e samples.jsonl --language cpp -o result.json
-    magicoder score ds1000 samples.jsonl -o result.json
-    magicoder score --compare a.json b.json
+    magicoder score mbpp samples/ --protocol current --partial -o result.json
+    magicoder score multipl-e samples.jsonl --language cpp --k 1,10 -o result.json
+    magicoder score ds1000 answers.jsonl --set ds1000_seconds=60 -o result.json
     """
-    if compare is None and (benchmark is None or samples is None or out is None):
-        raise errors.UsageError("score needs BENCHMARK, SAMPLES and -o OUT.json (or --compare A.json B.json)")
-    if compare is not None:
-        if benchmark is not None or out is not None:
-            raise errors.UsageError("--compare prints the difference of two results: it takes no BENCHMARK and no -o")
-        from magicoder_repro.score import compare as comparison
-
-        raise typer.Exit(comparison.compare(*compare))
-    assert benchmark and samples and out
+    given = [("workers", workers), ("sandbox", backend), ("executor", executor)]
+    words = [*(f"{key}={value}" for key, value in given if value is not None), *(settings or ())]
     with (
         outputs.claimed(out, [samples], file=True),
         temporary.own_folder(),
-        _judges(benchmark, protocol, workers) as judges,
+        _early(benchmark, protocol, workers) as judges,
     ):
         from magicoder_repro.score import command  # takes as long to import as the judges take to start
 
-        command.score(
-            benchmark,
-            samples,
-            out,
-            protocol,
-            data,
-            sanitized,
-            workers,
-            call_seconds,
-            backend,
-            skip_unknown,
-            language,
-            executor,
-            executor_options or (),
-            judges,
-        )
+        options = command.Options(protocol, data, language, sanitized, partial, skip_unknown, ks, words)
+        command.score(benchmark, samples, out, options, judges)
 
 
-def _judges(benchmark: str, protocol: str, workers: int | None) -> AbstractContextManager[Judges | None]:
-    """The processes that judge this benchmark's samples, started; None for another benchmark, or where they cannot be."""
-    from magicoder_repro.score import judges
+def _early(benchmark: str, protocol: str, workers: int | None) -> AbstractContextManager[Workers | None]:
+    """The processes that judge this benchmark's samples, started, where they take long to start."""
+    from magicoder_repro.score.workers import Workers
 
-    known = protocol in judges.VERSIONS and environment_ready(judges.environment_of(protocol))
-    if known and benchmark in ("humaneval", "mbpp"):
-        return judges.Judges(protocol, workers or len(os.sched_getaffinity(0)), early=True)
-    return nullcontext()
+    spec = benchmarks.get(benchmark).early(protocol)
+    if spec is None:
+        return nullcontext()
+    return Workers(spec.environment, spec.factory, workers or len(os.sched_getaffinity(0)), early=True)
+
+
+@app.command()
+def compare(
+    one: Annotated[
+        Path, typer.Argument(metavar="A", help="A result, or MultiPL-E's folder with .results.json.gz files.")
+    ],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+) -> None:
+    """List the tasks whose verdicts differ between two results. Exit code 1 when any does.
+
+    \b
+    magicoder compare result.json other.json
+    """
+    from magicoder_repro.score import compare as comparison
+
+    raise typer.Exit(comparison.compare(one, other))
 
 
 @app.command()
 def record(
     profile: _Profile = "smoke",
-    runs: Annotated[Path | None, typer.Option(help="Folder of the run; runs/PROFILE without it.")] = None,
+    runs: _Runs = None,
 ) -> None:
     """Record a finished run's numbers under results/, for later runs to be compared with."""
     from magicoder_repro import profile as profiles
@@ -274,7 +361,7 @@ def record(
     folder = compare.results_folder(profiles.load(profile).report)
     if folder is None:
         raise errors.UsageError(f"profile {profile}: report.recorded names no folder under results/")
-    tell(_shown(compare.record((runs or ROOT / "runs" / Path(profile).stem) / "report", folder)))
+    tell(_shown(compare.record(_run_of(profile, runs).folder / "report", folder)))
 
 
 @app.command()
@@ -294,7 +381,7 @@ def _build(stage_name: str, out: Path, config: dict[str, Any], inputs: dict[str,
         made = artifact.build(request, body)
         manifest = artifact.read_manifest(out)
     if made:
-        say(f"{stage_name}: {manifest['counts']}, dropped {manifest['dropped'] or 'nothing'} -> {_shown(out)}")
+        say(f"{stage_name}: {manifest.counts}, dropped {manifest.dropped or 'nothing'} -> {_shown(out)}")
     else:
         say(f"{stage_name}: {_shown(out)} is up to date")
 
@@ -304,26 +391,6 @@ def _shown(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-_FULL = "the disk is full, or `ulimit -f` is reached: free some space and start the same command again, it goes on where it was"
-_NO_PERMISSION = "no permission: mend the owner or mode of the folder, or name another"
-_IN_THE_WAY = "a file stands where a folder must be: move it or name another place"
-_DISK = {
-    errno.ENOSPC: _FULL,
-    errno.EFBIG: _FULL,
-    errno.EDQUOT: "the disk quota is used up: free some space and start again",
-    errno.EACCES: _NO_PERMISSION,
-    errno.EPERM: _NO_PERMISSION,
-    errno.EROFS: "the file system is read-only: name another folder",
-}
-_NAMES = {
-    errno.ENAMETOOLONG: "this name is too long: give a shorter one",
-    errno.ENOTDIR: _IN_THE_WAY,
-    errno.EEXIST: _IN_THE_WAY,
-    errno.EISDIR: "a folder stands where a file must be: move it or name another place",
-    errno.ELOOP: "a symbolic link that leads in a circle, or where none may be: name the file itself",
-}
 
 
 def main() -> NoReturn:
@@ -356,28 +423,11 @@ def main() -> NoReturn:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads what is still to be flushed
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
-        if (line := _of_the_input(error)) is not None:
+        if (line := errors.of_the_input(error)) is not None:
             _fail(line, errors.EXIT_USAGE)
         print(shown(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)
         sys.exit(1)
     sys.exit(code)
-
-
-def _of_the_input(error: Exception) -> str | None:
-    """The line for an error that the user's files, texts or machine brought about where no reader foresaw it; None for ours."""
-    if isinstance(error, OSError) and (error.filename is not None or error.errno in _DISK):
-        reason = (
-            _DISK.get(error.errno or 0) or _NAMES.get(error.errno or 0) or f"{error.strerror}: mend it or name another"
-        )
-        name = error.filename.decode(errors="replace") if isinstance(error.filename, bytes) else error.filename
-        return f"{'writing' if name is None else name}: {reason}"
-    if isinstance(error, UnicodeError):
-        return f"an input holds text that is no Unicode ({error}): mend it"
-    if isinstance(error, RecursionError):
-        return f"an input is nested too deeply ({error}): mend it"
-    if isinstance(error, MemoryError):
-        return "out of memory: free some, or let fewer work at a time (--workers, scoring.workers)"
-    return None
 
 
 def _stop(number: int, _: object) -> NoReturn:

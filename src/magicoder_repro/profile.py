@@ -6,15 +6,17 @@ A misspelt key, a missing one or a wrong type is an error that names the key and
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from magicoder_repro import strict_yaml
+from magicoder_repro import benchmarks, records, strict_yaml
+from magicoder_repro.benchmarks.base import Style
 from magicoder_repro.environment import ROOT
 from magicoder_repro.errors import UsageError, nearest
+from magicoder_repro.profile_errors import explain
 
 PROFILES = ROOT / "profiles"
 
@@ -22,6 +24,12 @@ Language = Literal["python", "cpp", "java", "typescript", "shell", "csharp", "ru
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators take
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+Revision = Annotated[str | None, Field(description="the commit on the hub; null is unpinned, and the report says so")]
+if TYPE_CHECKING:
+    BenchmarkName = str
+else:
+    BenchmarkName = Literal[benchmarks.NAMES]
 
 
 class _Strict(BaseModel):
@@ -45,6 +53,7 @@ class HubDataset(_Strict):
     language: Language
     dataset: str
     data_dir: str
+    revision: Revision = None
     documents: int = Field(gt=0, description="the first so many documents")
 
 
@@ -104,23 +113,101 @@ class Teacher(_Strict):
     give_up_after: int = Field(gt=0, description="stop after so many records in a row that do not parse")
 
 
-class Clean(_Strict):
-    seed: Seed
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"no regular expression ({error})") from None
+    return text
+
+
+class OssInstruct(_Strict):
+    """The teacher turns the profile's seeds into problems and solutions; repeated ones are removed."""
+
+    kind: Literal["oss-instruct"]
+    deduplicate_seed: Seed = Field(description="of the shuffle before repeated records are removed; the paper: 666")
+    paper: str | None = Field(default=None, description="its name in the paper's tables")
 
 
 class EvolInstruct(_Strict):
-    records: int = Field(ge=0, description="how many kept records the teacher evolves")
+    """The teacher evolves the first records of another set."""
+
+    kind: Literal["evol-instruct"]
+    source: str = Field(alias="from", description="a data set of this profile")
+    records: int = Field(ge=0, description="how many records the teacher evolves")
     max_tokens: int = Field(gt=0)
-    released: str | None = Field(
-        default=None, description="a hub dataset with `instruction` and `response`, used instead"
+    paper: str | None = None
+
+
+class Released(_Strict):
+    """A set of the Hugging Face hub: `problem` and `solution`, or `instruction` and `response` (or `output`)."""
+
+    kind: Literal["released"]
+    dataset: str
+    revision: Revision = None
+    paper: str | None = None
+
+
+class Select(_Strict):
+    """A part of another set: one language or the others, the first so many, those without a pattern."""
+
+    kind: Literal["select"]
+    source: str = Field(alias="from", description="a data set of this profile")
+    keep: Literal["python", "others"] | None = None
+    records: int | None = Field(default=None, gt=0)
+    without: Annotated[str, AfterValidator(_pattern)] | None = Field(
+        default=None, description="a regular expression: records that hold it are left out"
     )
+    paper: str | None = None
 
 
-class BaseModelChoice(_Strict):
-    """The model that is fine-tuned: the embedded GGUF, a hub name or a folder."""
+DataSet = Annotated[OssInstruct | EvolInstruct | Released | Select, Field(discriminator="kind")]
+
+
+class SourceModel(_Strict):
+    """Weights from elsewhere: the embedded GGUF, a hub name or a folder."""
 
     source: str
+    revision: Revision = None
     dtype: Literal["float32", "bfloat16"]
+    style: Style = Field(description="how it is asked: `completion` as base models are, or `magicoder`")
+    paper: str | None = Field(default=None, description="the paper's row that it stands beside, as `Magicoder-CL-7B`")
+    label: str | None = Field(default=None, description="its name in the report")
+
+
+class TrainedModel(_Strict):
+    """A model of this profile, fine-tuned on a data set of it."""
+
+    source: str = Field(alias="from")
+    data: str
+    recipe: str
+    style: Style = "magicoder"
+    paper: str | None = None
+    label: str | None = None
+
+
+class PublishedAnswers(_Strict):
+    """Answers that somebody published: a file (as `magicoder score` takes it) for each benchmark. They are judged only."""
+
+    samples: dict[BenchmarkName, str]
+    style: Style = "magicoder"
+    paper: str | None = None
+    label: str | None = None
+
+
+def _kind_of_model(model: Any) -> str:
+    keys = set(dict(model)) if isinstance(model, dict | BaseModel) else set()
+    if "samples" in keys:
+        return "PublishedAnswers"
+    return "TrainedModel" if keys & {"from", "data", "recipe"} else "SourceModel"
+
+
+Model = Annotated[
+    Annotated[SourceModel, Tag("SourceModel")]
+    | Annotated[TrainedModel, Tag("TrainedModel")]
+    | Annotated[PublishedAnswers, Tag("PublishedAnswers")],
+    Discriminator(_kind_of_model),
+]
 
 
 class Recipe(_Strict):
@@ -139,12 +226,14 @@ class Recipe(_Strict):
     checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
 
 
-class Training(_Strict):
-    magicoder: Recipe
-    magicoder_s: Recipe
+class _Evaluation(_Strict):
+    models: list[str] | None = Field(default=None, min_length=1, description="those of the profile; all without it")
+    protocol: Literal["paper", "current"] = "paper"
 
 
-class GreedyBenchmark(_Strict):
+class Greedy(_Evaluation):
+    """Greedy decoding."""
+
     prompt: Literal["model", "completion"] = Field(
         default="model",
         description="the model's own prompt, or the bare code for every model, as base models are asked",
@@ -154,7 +243,9 @@ class GreedyBenchmark(_Strict):
     batch: int = Field(gt=0)
 
 
-class SampledBenchmark(_Strict):
+class Sampled(_Evaluation):
+    """Several completions a task."""
+
     samples: int = Field(gt=0)
     temperature: float = Field(gt=0)
     top_p: Share
@@ -164,18 +255,28 @@ class SampledBenchmark(_Strict):
     seed: Seed
 
 
+class Judged(_Evaluation):
+    """Published answers need no decoding."""
+
+
+def _kind_of_evaluation(setting: Any) -> str:
+    """The one that a setting has more keys of."""
+    keys = set(dict(setting)) if isinstance(setting, dict | BaseModel) else set()
+    common = set(_Evaluation.model_fields)
+    found = {kind.__name__: len(keys & (set(kind.model_fields) - common)) for kind in (Greedy, Sampled)}
+    return max(found, key=lambda name: found[name]) if any(found.values()) or keys - common else "Judged"
+
+
+Evaluation = Annotated[
+    Annotated[Greedy, Tag("Greedy")] | Annotated[Sampled, Tag("Sampled")] | Annotated[Judged, Tag("Judged")],
+    Discriminator(_kind_of_evaluation),
+]
+
+
 class Generation(_Strict):
-    """What each model is asked, and how it decodes."""
+    """How models run."""
 
     dtype: Literal["float32", "bfloat16"]
-    minibench_humaneval: GreedyBenchmark | None = None
-    minibench_mbpp: GreedyBenchmark | None = None
-    minibench_multipl_e: SampledBenchmark | None = None
-    minibench_ds1000: SampledBenchmark | None = None
-    humaneval: GreedyBenchmark | None = None
-    mbpp: GreedyBenchmark | None = None
-    multipl_e: SampledBenchmark | None = None
-    ds1000: SampledBenchmark | None = None
 
 
 class Executor(_Strict):
@@ -212,7 +313,7 @@ class Analysis(_Strict):
     similarity_bins: int = Field(gt=0)
     length_bin: int = Field(gt=0, description="tokens")
     length_max: int = Field(gt=0, description="tokens")
-    tokenizer: str = Field(description="a tiktoken encoding (the paper: cl100k_base), or `base` for the base model's")
+    tokenizer: str = Field(description="a tiktoken encoding (the paper: cl100k_base), or a model of this profile")
 
 
 class Report(_Strict):
@@ -223,17 +324,19 @@ class Report(_Strict):
 
 
 class Profile(_Strict):
+    """`corpus`, `seeds` and `teacher` may be left out where no data set needs them."""
+
     description: str
-    corpus: Corpus
-    seeds: Seeds
-    teacher: Teacher
-    clean: Clean
-    evol_instruct: EvolInstruct
-    base_model: BaseModelChoice
-    training: Training
-    generation: Generation
+    corpus: Corpus | None = None
+    seeds: Seeds | None = None
+    teacher: Teacher | None = None
+    data: dict[Name, DataSet] = {}
+    recipes: dict[Name, Recipe] = {}
+    models: dict[Name, Model] = Field(min_length=1)
+    evaluate: dict[BenchmarkName, Evaluation] = {}
+    generation: Generation | None = None
     scoring: Scoring
-    analysis: Analysis
+    analysis: Analysis | None = None
     report: Report
 
 
@@ -244,113 +347,90 @@ def known() -> list[str]:
 
 def load(name: str) -> Profile:
     """Reads profiles/NAME.yaml, or the file that NAME is the path of."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml", ".json")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
         hint = nearest(name, known())
         raise UsageError(f"unknown profile {name!r}: {hint}profiles/ has {', '.join(known())}")
     try:
-        content = strict_yaml.load(path.read_bytes())
+        content = (records.loads if path.suffix == ".json" else strict_yaml.load)(path.read_bytes())
     except ValueError as error:
         raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
         raise UsageError(f"{path}: not a mapping of settings")
     try:
-        return Profile.model_validate(content)
+        profile = Profile.model_validate(content)
+        check_names(profile)
     except ValidationError as error:
-        raise UsageError(f"{path}: {_explain(error)}") from None
+        raise UsageError(f"{path}: {explain(error, Profile)}") from None
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return profile
 
 
-def _explain(error: ValidationError) -> str:
-    """One line for the first thing that is wrong: an unknown key before anything that it may have caused."""
-    problems = error.errors()
-    first = next((p for p in problems if p["type"] == "extra_forbidden" or "[key]" in p["loc"]), problems[0])
-    path, valid = _place(first["loc"])
-    kind, given, context = first["type"], first["input"], first.get("ctx", {})
-    if kind == "extra_forbidden" or "[key]" in first["loc"]:
-        valid = _expected(context) or valid
-        mend = _nearest(path[-1], valid) or f"valid keys are {', '.join(valid)}"
-        return f"unknown key {'.'.join(path)!r}: {mend}"
-    if kind.startswith("union_tag"):  # `kind` says which of several models is meant
-        path.append(context["discriminator"].strip("'"))
-        given = context.get("tag")
-    key = ".".join(path)
-    if kind in ("missing", "union_tag_not_found"):
-        return f"the key {key!r} is missing: add it"
-    if kind in ("literal_error", "union_tag_invalid"):
-        options = context.get("expected") or context["expected_tags"]
-        return f"{key}: should be {options}, got {_short(given)}{_mend(_nearest(given, _expected(context)))}"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{key}: should be a mapping of settings, got {_short(given)}"
-    write = _number(given, kind) if kind in ("int_type", "float_type") else None
-    return f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}, got {_short(given)}{_mend(write)}"
+def save(profile: Profile, path: Path) -> None:
+    """Writes a profile for `load`, as it is now."""
+    records.write_json(path, profile.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 
-def _short(given: Any) -> str:
-    try:
-        return f"{given!r:.80}"
-    except ValueError:  # a whole number that Python does not print
-        return "a number with thousands of digits"
+def check_names(profile: Profile) -> None:
+    """A UsageError for a name that stands for nothing, a circle, or a part that is needed and not there."""
+    for name, data in profile.data.items():
+        if name in ("tokenizer", "self-instruct"):
+            raise UsageError(f"data.{name}: this name has a meaning of its own: give another")
+        if isinstance(data, EvolInstruct | Select):
+            _known(f"data.{name}.from", data.source, profile.data)
+        if isinstance(data, OssInstruct):
+            _needed(f"data.{name}", profile, "corpus", "seeds", "teacher")
+        if isinstance(data, EvolInstruct):
+            _needed(f"data.{name}", profile, "teacher")
+        _no_circle("data", name, {key: getattr(one, "source", None) for key, one in profile.data.items()})
+    for name, model in profile.models.items():
+        if isinstance(model, TrainedModel):
+            _known(f"models.{name}.from", model.source, profile.models)
+            _known(f"models.{name}.data", model.data, profile.data)
+            _known(f"models.{name}.recipe", model.recipe, profile.recipes)
+            if isinstance(profile.models[model.source], PublishedAnswers):
+                raise UsageError(f"models.{name}.from: {model.source!r} is published answers, no model to train")
+        for benchmark in model.samples if isinstance(model, PublishedAnswers) else ():
+            _known(f"models.{name}.samples", benchmark, profile.evaluate)
+        trained = {key: one.source for key, one in profile.models.items() if isinstance(one, TrainedModel)}
+        _no_circle("models", name, trained)
+    for name, setting in profile.evaluate.items():
+        for model_name in setting.models or ():
+            _known(f"evaluate.{name}.models", model_name, profile.models)
+            model = profile.models[model_name]
+            if isinstance(model, PublishedAnswers) and name not in model.samples:
+                raise UsageError(
+                    f"evaluate.{name}.models: {model_name!r} has no samples of it: name them, or leave it out"
+                )
+        for model_name in setting.models or profile.models:
+            answers = isinstance(profile.models[model_name], PublishedAnswers)
+            if isinstance(setting, Judged) and not answers:
+                raise UsageError(f"evaluate.{name}: {model_name!r} must answer first: give max_new_tokens and batch")
+            if not answers:
+                _needed(f"evaluate.{name}", profile, "generation")
+    counted = profile.analysis and profile.models.get(profile.analysis.tokenizer)
+    if isinstance(counted, PublishedAnswers):
+        raise UsageError("analysis.tokenizer: it names published answers, no model")
 
 
-def _mend(text: str | None) -> str:
-    return f": {text}" if text else ""
+def _known(key: str, name: str, valid: Mapping[str, object]) -> None:
+    if name not in valid:
+        raise UsageError(
+            f"{key}: {name!r} is not in the profile: {nearest(name, list(valid))}there are {', '.join(valid)}"
+        )
 
 
-def _nearest(given: Any, valid: Sequence[str]) -> str:
-    return nearest(given, valid, 0.5).rstrip()
+def _needed(key: str, profile: Profile, *sections: str) -> None:
+    for section in sections:
+        if getattr(profile, section) is None:
+            raise UsageError(f"the key {section!r} is missing: {key} needs it")
 
 
-def _expected(context: dict[str, Any]) -> list[str]:
-    """The values of pydantic's "'a', 'b' or 'c'"."""
-    return re.findall(r"'([^']*)'", context.get("expected") or context.get("expected_tags", ""))
-
-
-def _number(given: Any, kind: str) -> str | None:
-    """How YAML wants a number that it has read as text: `5e-5` needs a point, quotes are to go."""
-    try:
-        value = float(given) if isinstance(given, str) else None
-    except ValueError:
-        return None
-    if value is None or (kind == "int_type" and not value.is_integer()):
-        return None
-    mantissa, _, exponent = given.strip().lower().partition("e")
-    if kind == "int_type":
-        right = f"{value:.0f}"
-    elif exponent:
-        point = "" if "." in mantissa else ".0"
-        right = f"{mantissa}{point}e{'' if exponent[0] in '+-' else '+'}{exponent}"
-    else:
-        right = mantissa
-    return f"write {right}" + (" without quotes" if right == given else "")
-
-
-def _place(location: Sequence[int | str]) -> tuple[list[str], list[str]]:
-    """The key of a problem as it stands in the file, and the keys that are valid there. A location also names the member of a
-    union, which is no key: its class, or its `kind`."""
-    path: list[str] = []
-    models: list[type[BaseModel]] = [Profile]
-    valid: list[str] = []
-    for part in location:
-        named = [model for model in models if part in (model.__name__, _kind(model))]
-        if named:
-            models = named
-        elif part != "[key]":
-            path.append(str(part))
-            valid = sorted({name for model in models for name in model.model_fields})
-            if isinstance(part, str):
-                fields = [model.model_fields[part].annotation for model in models if part in model.model_fields]
-                models = [model for annotation in fields for model in _models(annotation)]
-    return path, valid
-
-
-def _kind(model: type[BaseModel]) -> str | None:
-    """The value of `kind` that chooses this model."""
-    field = model.model_fields.get("kind")
-    return get_args(field.annotation)[0] if field else None
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models inside an annotation such as `list[A | B]` or `Annotated[A | B, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+def _no_circle(part: str, name: str, sources: Mapping[str, str | None]) -> None:
+    seen, at = [name], sources.get(name)
+    while at is not None:
+        if at in seen:
+            raise UsageError(f"{part}.{name}: made from itself ({' <- '.join([*seen, at])})")
+        seen.append(at)
+        at = sources.get(at)

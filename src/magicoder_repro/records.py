@@ -72,22 +72,29 @@ def open_file(path: Path) -> Any:
 def read_jsonl(path: Path, required: Sequence[str] = (), texts: Sequence[str] = ()) -> Iterator[Record]:
     """Yields the objects of a JSONL file; `required` are the fields every line must have, `texts` those that must be text."""
     with open_file(path) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                record = loads(line)
-            except ValueError as error:
-                raise UsageError(f"{path}:{number}: not JSON ({error}): mend or remove this line") from None
-            if not isinstance(record, dict):
-                raise UsageError(f"{path}:{number}: a {type(record).__name__}, not a JSON object")
-            for field in (*required, *texts):
-                if field not in record:
-                    raise UsageError(f"{path}:{number}: the field {field!r} is missing")
-            for field in texts:
-                if not isinstance(record[field], str):
-                    raise UsageError(f"{path}:{number}: the field {field!r} is not text")
-            yield record
+        yield from parse_jsonl(path, file, required, texts)
+
+
+def parse_jsonl(
+    path: Path, lines: Iterable[bytes], required: Sequence[str] = (), texts: Sequence[str] = ()
+) -> Iterator[Record]:
+    """As `read_jsonl`, of lines that have been read already; `path` is for the errors."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = loads(line)
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}: not JSON ({error}): mend or remove this line") from None
+        if not isinstance(record, dict):
+            raise UsageError(f"{path}:{number}: a {type(record).__name__}, not a JSON object")
+        for field in (*required, *texts):
+            if field not in record:
+                raise UsageError(f"{path}:{number}: the field {field!r} is missing")
+        for field in texts:
+            if not isinstance(record[field], str):
+                raise UsageError(f"{path}:{number}: the field {field!r} is not text")
+        yield record
 
 
 def count_lines(path: Path) -> int:

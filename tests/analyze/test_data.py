@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _analyzed(out: Path, model_folder: Path) -> dict[str, Any]:
+def _analyzed(out: Path, model_folder: Path) -> artifact.Manifest:
     """Two sets of one record each, analyzed; the manifest. The solution of the first has 701 tokens, the problem 700."""
     rows = {
         "oss-instruct": {"problem": "p" * 700, "solution": "s" * 701},
@@ -33,8 +32,10 @@ def _analyzed(out: Path, model_folder: Path) -> dict[str, Any]:
     for name, row in rows.items():
         (out.parent / name).mkdir(exist_ok=True)
         (out.parent / name / "records.jsonl").write_text(json.dumps(row) + "\n")
-    inputs = {**{name: out.parent / name for name in rows}, "base-model": model_folder}
-    config = {"analysis": profile.load("smoke").analysis.model_dump(mode="json")}
+    inputs = {**{name: out.parent / name for name in rows}, "tokenizer": model_folder}
+    analysis = profile.load("smoke").analysis
+    assert analysis
+    config = {"analysis": analysis.model_dump(mode="json"), "names": {name: name for name in rows}}
     artifact.build(artifact.Request("analyze", out, config, inputs, "core"), analyze.build)
     return artifact.read_manifest(out)
 
@@ -44,13 +45,10 @@ def test_similarity_is_fitted_on_code_alpaca_where_it_is_at_hand(
     suffix: str, home: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     without = _analyzed(tmp_path / "without", model_folder)
-    assert (
-        len(without["notes"]) == 1
-        and "without Code Alpaca: put code-alpaca/code_alpaca_20k.json" in without["notes"][0]
-    )
+    assert len(without.notes) == 1 and "without Code Alpaca: put code-alpaca/code_alpaca_20k.json" in without.notes[0]
     text = json.dumps(_ALPACA) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in _ALPACA)
     (home / "code-alpaca" / f"code_alpaca_20k.{suffix}").write_text(text)
-    assert _analyzed(tmp_path / "with", model_folder)["notes"] == []
+    assert _analyzed(tmp_path / "with", model_folder).notes == []
     before, after = (json.loads((tmp_path / name / "similarity.json").read_text()) for name in ("without", "with"))
     assert set(after) - set(before) == {"self-instruct"} and 0 < after["self-instruct"]["mean"] < 1
     assert after["evol-instruct"]["mean"] != before["evol-instruct"]["mean"]  # its words are not as rare any more
@@ -73,7 +71,7 @@ def test_a_code_alpaca_that_is_none_is_refused(
 def test_longer_records_than_the_figure_shows_are_left_out_and_counted(
     home: Path, model_folder: Path, tmp_path: Path
 ) -> None:
-    counts = _analyzed(tmp_path / "out", model_folder)["counts"]
+    counts = _analyzed(tmp_path / "out", model_folder).counts
     beyond = {name: count for name, count in counts.items() if "beyond the figure's 700 tokens" in name}
     assert [count for name, count in beyond.items() if "oss-instruct solutions" in name] == [1]
     assert sum(beyond.values()) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from magicoder_repro import benchmarks
+from magicoder_repro.benchmarks.evalplus import human_eval
 from magicoder_repro.data import benchmark_texts
 from magicoder_repro.data.decontaminate import Matcher
 
@@ -26,8 +26,9 @@ def _run(
     return kept, dropped, json.loads((out / "manifest.json").read_text())
 
 
+@pytest.mark.process
 def test_every_kind_of_benchmark_text_is_found_whatever_its_case(tmp_path: Path, data: Path) -> None:
-    tasks = benchmarks.read_human_eval()
+    tasks = human_eval.read()
     mbpp = [json.loads(line) for line in (data / "mbpp" / "mbpp.jsonl").read_text().splitlines()]
     gsm8k = json.loads((data / "gsm8k" / "gsm8k_test.jsonl").read_text().splitlines()[0])
     inside = next(row for row in mbpp if int(row["task_id"]) == 11)
@@ -64,6 +65,7 @@ def test_every_kind_of_benchmark_text_is_found_whatever_its_case(tmp_path: Path,
     assert counts["lists_applied"]["ds1000_prompts"] == 1000
 
 
+@pytest.mark.process
 def test_without_data_the_missing_lists_are_named(tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text('{"problem": "p", "solution": "s"}\n')

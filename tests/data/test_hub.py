@@ -47,6 +47,7 @@ def address() -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("stage", "key", "answer", "mend"),
     [
@@ -54,30 +55,33 @@ def address() -> Iterator[str]:
         ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "token", "refuses the token"),
         ("corpus", "corpus.sources: 'bigcode/starcoderdata'", "offline", "no way to the hub"),
         (
-            "evol-instruct",
-            "evol_instruct.released: 'ise-uiuc/Magicoder-Evol-Instruct-110K'",
+            "released/evol-instruct",
+            "data.evol-instruct.dataset: 'ise-uiuc/Magicoder-Evol-Instruct-110K'",
             "missing",
             "mend the name",
         ),
-        ("base-model", "base_model.source: 'codellama/CodeLlama-7b-Python-hf'", "missing", "mend the name"),
+        ("base-model/base", "models.base.source: 'codellama/CodeLlama-7b-Python-hf'", "missing", "mend the name"),
     ],
 )
 def test_a_stage_that_cannot_have_what_it_needs(
     tmp_path: Path, address: str, stage: str, key: str, answer: str, mend: str
 ) -> None:
-    (tmp_path / "decontaminate").mkdir()  # evol-instruct's input
     keep = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     environment = {**keep, "HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": f"{address}/{answer}"}
     if answer == "offline":
         environment["HF_HUB_OFFLINE"] = "1"
-    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", stage, "--profile", "paper"]
+    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", stage, "--profile", "paper-cl"]
     done = subprocess.run(
-        [*command, "--runs", str(tmp_path)], capture_output=True, text=True, env=environment, timeout=120
+        [*command, "--runs", str(tmp_path), "--store", str(tmp_path / "store")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert line.startswith(f"error: {key}") and mend in line
-    assert not (tmp_path / f"{stage}.partial").exists()
+    assert not list(tmp_path.glob("store/*.partial"))
 
 
 def test_a_dataset_without_the_column(tmp_path: Path) -> None:
@@ -126,11 +130,12 @@ _CONFIG = '{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidde
 def test_a_model_folder_that_is_none(files: dict[str, str], tmp_path: Path) -> None:
     for name, content in files.items():
         (tmp_path / name).write_text(content)
-    config = {"base_model": {"source": str(tmp_path), "dtype": "float32"}}
-    with pytest.raises(UsageError, match=r"^base_model\.source: "):
+    config = {"source": str(tmp_path), "revision": None, "dtype": "float32", "key": "models.base.source"}
+    with pytest.raises(UsageError, match=r"^models\.base\.source: "):
         base_model.build(Work(tmp_path / "out", {}, config))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("variable", "stage"), [("HF_HOME", "evol-instruct"), ("HF_HUB_CACHE", "base-model")])
 def test_a_cache_that_is_a_file(variable: str, stage: str, address: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from magicoder_repro.data import seeds
 
@@ -49,6 +50,7 @@ def test_line_ends_other_than_newline_are_kept() -> None:
     assert found is not None and found in "a\r\nb\x0cc\u2028d"
 
 
+@pytest.mark.process
 def test_the_command_writes_index_after_and_raw_index_before_the_shuffle(tmp_path: Path) -> None:
     documents = _documents(50)
     documents[3] = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,13 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from magicoder_repro import prompts
+from magicoder_repro import artifact, prompts
+from magicoder_repro import profile as profiles
 from magicoder_repro.data.oss_instruct import parse
+from magicoder_repro.errors import UsageError
+from magicoder_repro.pipeline import plan, store
+from magicoder_repro.pipeline import run as pipeline
+from magicoder_repro.pipeline.store import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "[Problem Description]\nSum a list.\n\n[Solution]\n```python\ndef f(x):\n    return sum(x)\n```"
@@ -79,33 +86,95 @@ def _completion(text: str, finish_reason: str = "stop") -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def profile(tmp_path: Path) -> Callable[[str | None], list[str]]:
-    """Gives the command that runs the chain up to oss-instruct with a teacher at a URL."""
+@dataclass(frozen=True)
+class Chain:
+    """The stages up to oss-instruct with a profile's teacher: as the command, or the stages' functions in this process."""
 
-    def make(url: str | None, embedded: bool = False, **teacher: Any) -> list[str]:
-        corpus = tmp_path / "corpus"
-        corpus.mkdir(exist_ok=True)
-        for number in range(12):
-            (corpus / f"{number:02}.py").write_text(f"x = {number}\ny = {{x}}\nprint(x)\n")
-        content = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
-        source = {"language": "python", "root": str(corpus), "patterns": ["*.py"], "files": 100}
-        content["corpus"]["sources"] = [source]
-        content["seeds"]["per_language"] = {"python": 100}
-        content["teacher"].update(grammar=False, give_up_after=5, **teacher)
-        if not embedded:
-            content["teacher"]["server"] = {"kind": "server", "base_url": url}
-        path = tmp_path / "profile.yaml"
-        path.write_text(yaml.safe_dump(content))
+    profile: Path
+    runs: Path
+
+    @property
+    def command(self) -> list[str]:
         command = [sys.executable, "-m", "magicoder_repro.cli", "run", "oss-instruct"]
-        return [*command, "--profile", str(path), "--runs", str(tmp_path / "runs")]
+        return [*command, "--profile", str(self.profile), "--runs", str(self.runs)]
+
+    def make(self) -> None:
+        _make(self, "oss-instruct")
+
+    def is_made(self) -> bool:
+        """Whether the command has nothing to do."""
+        nodes = plan.needed(plan.expand(profiles.load(str(self.profile))), ["oss-instruct"])
+        run = Run.of("", Path(), self.runs)
+        return all(store.why_stale(run, node, run.request(node), verify=True) is None for node in nodes)
+
+    def refusal(self) -> str:
+        """The line that the command would end with (`test_an_error_does_not_wait_for_the_other_requests` is one that does)."""
+        with pytest.raises(UsageError) as caught:
+            self.make()
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    @property
+    def out(self) -> Path:
+        return self.runs / "oss-instruct" / "oss-instruct"
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.out / "records.jsonl").read_text().splitlines()]
+
+    def manifest(self) -> artifact.Manifest:
+        return artifact.read_manifest(self.out)
+
+
+def _written(folder: Path, corpus: Path, server: dict[str, Any] | None, **teacher: Any) -> Chain:
+    content = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
+    source = {"language": "python", "root": str(corpus), "patterns": ["*.py"], "files": 100}
+    content["corpus"]["sources"] = [source]
+    content["seeds"]["per_language"] = {"python": 100}
+    content["teacher"].update(grammar=False, give_up_after=5, **teacher)
+    if server is not None:
+        content["teacher"]["server"] = server
+    (folder / "profile.yaml").write_text(yaml.safe_dump(content))
+    return Chain(folder / "profile.yaml", folder / "runs")
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A corpus of twelve files, and a run that has got as far as their seeds."""
+    folder = tmp_path_factory.mktemp("seeds")
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    for number in range(12):
+        (corpus / f"{number:02}.py").write_text(f"x = {number}\ny = {{x}}\nprint(x)\n")
+    chain = _written(folder, corpus, None)
+    _make(chain, "seeds")
+    return corpus, chain.runs
+
+
+def _make(chain: Chain, target: str) -> None:
+    """The nodes up to a stage, in this process."""
+    run = Run.of("", Path(), chain.runs)
+    for node in plan.needed(plan.expand(profiles.load(str(chain.profile))), [target]):
+        pipeline.make(node, run, again=False)
+        run.put(node, run.request(node).out)
+
+
+@pytest.fixture
+def profile(tmp_path: Path, seeds: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Chain]:
+    """Gives the chain up to oss-instruct with a teacher at a URL; its seeds are there."""
+    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
+        monkeypatch.delenv(name)
+    corpus, run = seeds
+    shutil.copytree(run, tmp_path / "runs", symlinks=True)
+
+    def make(url: str | None, embedded: bool = False, **teacher: Any) -> Chain:
+        server = None if embedded else {"kind": "server", "base_url": url}
+        return _written(tmp_path, corpus, server, **teacher)
 
     return make
 
 
-def _run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    keep = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
-    return subprocess.run(command, capture_output=True, text=True, env={**keep, **environment}, timeout=120)
+def _run(chain: Chain, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(chain.command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
 
 
 def _one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -116,13 +185,11 @@ def _one_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def test_the_papers_two_messages_and_settings_are_sent(profile: Any, tmp_path: Path) -> None:
+def test_the_papers_two_messages_and_settings_are_sent(profile: Any) -> None:
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
-        done = _run(profile(url))
-    assert done.returncode == 0, done.stderr
-    records = [
-        json.loads(line) for line in (tmp_path / "runs" / "oss-instruct" / "records.jsonl").read_text().splitlines()
-    ]
+        chain = profile(url)
+        chain.make()
+    records = chain.records()
     assert len(records) == 12 and len(seen) == 12
     by_seed = {body["seed"]: body for body in seen}
     for record in records:
@@ -140,7 +207,7 @@ def test_the_papers_two_messages_and_settings_are_sent(profile: Any, tmp_path: P
         assert record["solution"].startswith("```python") and record["solution"].endswith("```")
 
 
-def test_cut_off_and_malformed_replies_are_dropped_with_their_reason(profile: Any, tmp_path: Path) -> None:
+def test_cut_off_and_malformed_replies_are_dropped_with_their_reason(profile: Any) -> None:
     def answer(_: dict[str, Any], number: int) -> tuple[int, Any]:
         if number == 3:
             return 200, _completion(GOOD, "length")
@@ -151,24 +218,22 @@ def test_cut_off_and_malformed_replies_are_dropped_with_their_reason(profile: An
         return 200, GOOD
 
     with _server(answer) as (url, _):
-        done = _run(profile(url))
-    assert done.returncode == 0, done.stderr
-    manifest = json.loads((tmp_path / "runs" / "oss-instruct" / "manifest.json").read_text())
-    assert manifest["dropped"] == {
+        chain = profile(url)
+        chain.make()
+    manifest = chain.manifest()
+    assert manifest.dropped == {
         "finish_reason length": 1,
         "reply without the two sections": 1,
         "finish_reason refused": 1,
     }
     counts = {"asked": 12, "kept": 9, "parse_rate": 0.75}
-    assert manifest["counts"] == {**counts, "prompt_tokens": 11 * 30, "completion_tokens": 11 * 7}
-    lines = (tmp_path / "runs" / "oss-instruct" / "records.jsonl").read_text().splitlines()
-    assert not any("tokens" in field for line in lines for field in json.loads(line))
+    assert manifest.counts == {**counts, "prompt_tokens": 11 * 30, "completion_tokens": 11 * 7}
+    assert not any("tokens" in field for record in chain.records() for field in record)
 
 
 def test_a_prompt_that_leaves_no_room_is_not_sent(profile: Any) -> None:
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
-        done = _run(profile(url, context_tokens=100))
-    assert "prompt too long" in _one_line(done)
+        assert "prompt too long" in profile(url, context_tokens=100).refusal()
     assert not seen
 
 
@@ -176,14 +241,14 @@ def test_a_refused_connection(profile: Any) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    line = _one_line(_run(profile(f"http://127.0.0.1:{port}/v1", tokenizer="server")))
+    line = profile(f"http://127.0.0.1:{port}/v1", tokenizer="server").refusal()
     assert "refuses connections" in line and "OPENAI_BASE_URL" in line
 
 
 @pytest.mark.parametrize(("status", "mend"), [(401, "OPENAI_API_KEY"), (404, "base_url"), (403, "may not use")])
 def test_a_server_that_answers_with_an_error(profile: Any, status: int, mend: str) -> None:
     with _server(lambda body, number: (status, {"error": {"message": "no"}})) as (url, _):
-        line = _one_line(_run(profile(url)))
+        line = profile(url).refusal()
     assert str(status) in line and mend in line
 
 
@@ -197,11 +262,12 @@ def test_a_server_that_answers_with_an_error(profile: Any, status: int, mend: st
         (json.dumps(_completion(["parts"])).encode(), "parts"),  # type: ignore[arg-type]
     ],
 )
-def test_an_answer_that_is_no_chat_completion_is_quoted(profile: Any, tmp_path: Path, body: bytes, said: str) -> None:
+def test_an_answer_that_is_no_chat_completion_is_quoted(profile: Any, body: bytes, said: str) -> None:
     with _server(lambda _, number: (200, body)) as (url, seen):
-        line = _one_line(_run(profile(url, concurrency=1)))
+        chain = profile(url, concurrency=1)
+        line = chain.refusal()
     assert said in line and "teacher.server.base_url" in line and len(seen) == 1
-    assert not (tmp_path / "runs" / "oss-instruct.partial").exists()
+    assert not list(chain.runs.glob(".store/oss-instruct-*"))
 
 
 _LEAF = st.one_of(
@@ -240,7 +306,9 @@ def test_any_body_is_a_reply_or_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
     from magicoder_repro.profile import ServerTeacher, load
 
     body = b""
-    config = load("smoke").teacher.model_copy(update={"server": ServerTeacher(kind="server")})
+    profile = load("smoke")
+    assert profile.teacher
+    config = profile.teacher.model_copy(update={"server": ServerTeacher(kind="server")})
     question = teacher.Question((("user", "x"),), 1, 10)
     replies = 0
 
@@ -276,7 +344,9 @@ def test_a_prompt_that_utf8_cannot_hold_is_not_sent(monkeypatch: pytest.MonkeyPa
     from magicoder_repro.data import teacher
     from magicoder_repro.profile import ServerTeacher, load
 
-    config = load("smoke").teacher.model_copy(update={"server": ServerTeacher(kind="server")})
+    profile = load("smoke")
+    assert profile.teacher
+    config = profile.teacher.model_copy(update={"server": ServerTeacher(kind="server")})
     with _server(lambda _, number: (200, GOOD)) as (url, seen):
         monkeypatch.setenv("OPENAI_BASE_URL", url)
         with teacher.connect(config) as client:
@@ -285,16 +355,18 @@ def test_a_prompt_that_utf8_cannot_hold_is_not_sent(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_tokenizer_that_tiktoken_does_not_have(profile: Any) -> None:
-    line = _one_line(_run(profile("http://127.0.0.1:9/v1", tokenizer="gpt-3.5-turb")))
+    line = profile("http://127.0.0.1:9/v1", tokenizer="gpt-3.5-turb").refusal()
     assert "teacher.tokenizer: 'gpt-3.5-turb'" in line and "did you mean 'gpt-3.5-turbo'?" in line
 
 
+@pytest.mark.process
 def test_a_tokenizer_whose_table_cannot_be_downloaded(profile: Any, tmp_path: Path) -> None:
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "TIKTOKEN_CACHE_DIR": str(tmp_path / "cache")}
     line = _one_line(_run(profile("http://127.0.0.1:9/v1", tokenizer="gpt-3.5-turbo-1106"), **nowhere))
     assert "teacher.tokenizer: the table of 'cl100k_base'" in line and "TIKTOKEN_CACHE_DIR" in line
 
 
+@pytest.mark.process
 def test_an_error_does_not_wait_for_the_other_requests(profile: Any) -> None:
     gate = threading.Event()
 
@@ -310,49 +382,58 @@ def test_an_error_does_not_wait_for_the_other_requests(profile: Any) -> None:
         gate.set()
 
 
+@pytest.mark.process
 def test_another_concurrency_asks_nothing_again(profile: Any) -> None:
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
-        assert _run(profile(url, concurrency=1)).returncode == 0
-        assert "nothing to do" in _run(profile(url, concurrency=4)).stderr
-        assert "nothing to do" not in _run(profile(url, concurrency=4, max_tokens=500)).stderr
+        profile(url, concurrency=1).make()
+        again = profile(url, concurrency=4)
+        assert "nothing to do" in _run(again).stderr and again.is_made()
+        other = profile(url, concurrency=4, max_tokens=500)
+        assert not other.is_made()
+        other.make()
     assert len(seen) == 24
 
 
-def test_a_teacher_that_never_parses_is_given_up_and_asked_again_later(profile: Any, tmp_path: Path) -> None:
+def test_a_teacher_that_never_parses_is_given_up_and_asked_again_later(profile: Any) -> None:
     with _server(lambda body, number: (200, "chatter")) as (url, seen):
-        line = _one_line(_run(profile(url)))
+        chain = profile(url)
+        line = chain.refusal()
         assert "5 replies in a row" in line and len(seen) <= 7
-    assert not (tmp_path / "runs" / "oss-instruct").exists()
+    assert not chain.out.exists()
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
-        assert _run(profile(url)).returncode == 0
+        profile(url).make()
         assert len(seen) == 12
 
 
+@pytest.mark.process
 def test_the_url_of_the_environment_wins(profile: Any) -> None:
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
         done = _run(profile("http://127.0.0.1:9/v1"), OPENAI_BASE_URL=url, OPENAI_API_KEY="k")
     assert done.returncode == 0 and len(seen) == 12, done.stderr
 
 
-def test_the_url_of_the_environment_takes_the_embedded_teachers_place(profile: Any, tmp_path: Path) -> None:
+def test_the_url_of_the_environment_takes_the_embedded_teachers_place(
+    profile: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
-        command = profile(None, embedded=True)
-        done = _run(command, OPENAI_BASE_URL=url)
-        assert done.returncode == 0 and len(seen) == 12, done.stderr
-        assert f"SmolLM2-135M-Instruct at {url}" in done.stderr
-        other = url.replace("127.0.0.1", "localhost")
-        assert "nothing to do" in _run(command, OPENAI_BASE_URL=other).stderr  # the same teacher at another address
-    manifest = json.loads((tmp_path / "runs" / "oss-instruct" / "manifest.json").read_text())
-    assert manifest["config"]["teacher"]["server"] == {"kind": "server", "base_url": None}
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        chain = profile(None, embedded=True)
+        chain.make()
+        assert len(seen) == 12
+        assert f"SmolLM2-135M-Instruct at {url}" in capsys.readouterr().err
+        monkeypatch.setenv("OPENAI_BASE_URL", url.replace("127.0.0.1", "localhost"))
+        assert chain.is_made()  # the same teacher at another address
+    assert chain.manifest().config["teacher"]["server"] == {"kind": "server", "base_url": None}
 
 
 def test_a_server_that_counts_no_tokens(profile: Any) -> None:
     with _server(lambda body, number: (200, GOOD)) as (url, seen):
-        line = _one_line(_run(profile(url.replace("/v1", "/nowhere/tokenize-not"), tokenizer="server")))
+        line = profile(url.replace("/v1", "/nowhere/tokenize-not"), tokenizer="server").refusal()
     assert "404" in line and "teacher.tokenizer" in line and not seen
 
 
-def test_a_killed_stage_asks_only_for_what_is_missing(profile: Any, tmp_path: Path) -> None:
+@pytest.mark.process
+def test_a_killed_stage_asks_only_for_what_is_missing(profile: Any) -> None:
     gate = threading.Event()
 
     def answer(body: dict[str, Any], number: int) -> tuple[int, Any]:
@@ -361,22 +442,22 @@ def test_a_killed_stage_asks_only_for_what_is_missing(profile: Any, tmp_path: Pa
         return 200, GOOD + f"\n# {body['seed']}"
 
     with _server(answer) as (url, seen):
-        command = profile(url, concurrency=1)
-        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+        chain = profile(url, concurrency=1)
+        process = subprocess.Popen(chain.command, start_new_session=True, stderr=subprocess.DEVNULL)
         while len(seen) < 6:
             assert process.poll() is None
+            time.sleep(0.01)
         os.killpg(process.pid, 9)
         process.wait()
         gate.set()
-        assert _run(command).returncode == 0
+        assert _run(chain).returncode == 0
         assert len(seen) == 6 + 12 - 5
-    records = [
-        json.loads(line) for line in (tmp_path / "runs" / "oss-instruct" / "records.jsonl").read_text().splitlines()
-    ]
+    records = chain.records()
     assert [record["index"] for record in records] == list(range(12))
     assert all(record["solution"].endswith(f"# {976 + record['index']}") for record in records)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("number", "send"),
     [
@@ -394,8 +475,8 @@ def test_a_stop_is_quick_and_loses_no_finished_record(profile: Any, number: sign
         return 200, GOOD
 
     with _server(answer) as (url, seen):
-        command = profile(url, concurrency=3)
-        process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        chain = profile(url, concurrency=3)
+        process = subprocess.Popen(chain.command, start_new_session=True, stderr=subprocess.PIPE, text=True)
         while len(seen) < 9:
             assert process.poll() is None
             time.sleep(0.01)
@@ -406,19 +487,24 @@ def test_a_stop_is_quick_and_loses_no_finished_record(profile: Any, number: sign
         gate.set()
         assert process.returncode == 128 + number
         assert errors.endswith(f"{url}\nstopped: the same command goes on where it was\n"), errors
-        assert _run(command).returncode == 0
+        chain.make()
         assert len(seen) == 9 + 12 - 6
 
 
+@pytest.mark.process
 def test_a_stop_leaves_no_embedded_server_alive(profile: Any) -> None:
-    process = subprocess.Popen(profile(None, embedded=True), start_new_session=True, stderr=subprocess.PIPE, text=True)
+    command = profile(None, embedded=True).command
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     servers: list[psutil.Process] = []
     while len(servers) < 2:
         assert process.poll() is None
         with contextlib.suppress(psutil.NoSuchProcess):  # one that has just ended
             below = psutil.Process(process.pid).children(recursive=True)
             servers = [child for child in below if "magicoder_repro.data.embedded_server" in child.cmdline()]
-    time.sleep(3)  # they answer by now
+    while not all(server.net_connections() for server in servers):  # they answer by now
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130 and errors.count("stopped: ") == 1 and "Traceback" not in errors, errors
@@ -443,6 +529,7 @@ def test_parse(text: str, expected: tuple[str, str] | None) -> None:
     assert parse(text) == expected
 
 
+@pytest.mark.process
 def test_the_embedded_teacher_answers_by_the_grammar_and_leaves_nothing_running() -> None:
     from magicoder_repro.data import teacher
     from magicoder_repro.profile import Teacher, load
@@ -460,5 +547,10 @@ def test_the_embedded_teacher_answers_by_the_grammar_and_leaves_nothing_running(
         assert client.counter()("def f(x):") > 2
     assert first.finish_reason == "stop" and parse(first.text) is not None
     assert first.text == second.text
-    left = [child.cmdline() for child in psutil.Process().children(recursive=True)]
+    left = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(
+            psutil.NoSuchProcess
+        ):  # one that has ended (also an earlier test's, that nobody waited for)
+            left.append(child.cmdline())
     assert not [command for command in left if "magicoder_repro.data.embedded_server" in command]

@@ -17,7 +17,7 @@ def test_the_analysis_names_its_key(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "records.jsonl").write_text(json.dumps({"problem": "sum a list", "solution": "sum"}) + "\n")
     config = {"similarity_bins": 3, "length_bin": 20, "length_max": 700, "tokenizer": "cl100k_bse"}
-    inputs = {name: tmp_path / name for name in ("oss-instruct", "evol-instruct", "base-model")}
-    work = Work(tmp_path / "out", inputs, {"analysis": config})
+    inputs = {name: tmp_path / name for name in ("oss-instruct", "evol-instruct")}
+    work = Work(tmp_path / "out", inputs, {"analysis": config, "names": {name: name for name in inputs}})
     with pytest.raises(UsageError, match=r"analysis.tokenizer: 'cl100k_bse' .*did you mean 'cl100k_base'\?"):
         data.build(work)

@@ -40,7 +40,7 @@ from magicoder_repro.sandbox import (
     view,
 )
 
-pytestmark = pytest.mark.timing
+pytestmark = [pytest.mark.sandbox, pytest.mark.timing]
 SMALL = Limits(wall_seconds=5.0, cpu_seconds=5.0, memory_mb=512)
 PYTHON = (sys.executable, "-I", "-S", "main.py")
 ENVIRONMENT = set(view.environment())

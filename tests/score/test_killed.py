@@ -19,6 +19,8 @@ import pytest
 from magicoder_repro import benchmarks
 from magicoder_repro.temporary import own_folder
 
+pytestmark = pytest.mark.sandbox
+
 _SECONDS = 3.0
 
 
@@ -40,7 +42,7 @@ def test_a_long_name_of_the_temporary_folder_holds_no_sockets(tmp_path: Path, mo
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 def test_nothing_outlives_a_killed_score(tmp_path: Path, temporary: Path) -> None:
-    tasks = benchmarks.load("minibench-multipl-e", language="js").tasks
+    tasks = benchmarks.get("minibench-multipl-e").load(subset="js").tasks
     rows = [{"task_id": task["name"], "completion": "while (true) {}\n}"} for task in tasks]
     samples = tmp_path / "samples.jsonl"
     samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -52,7 +54,7 @@ def test_nothing_outlives_a_killed_score(tmp_path: Path, temporary: Path) -> Non
     while not any(_name(one) in ("node", "MainThread") for one in started):  # a program in its sandbox
         assert process.poll() is None, "it ended before the kill"
         time.sleep(0.05)
-        if (tmp_path / "out.json.work" / "running").exists():
+        if (tmp_path / "out.json.work" / "answers").exists():
             started = psutil.Process(process.pid).children(recursive=True)
     assert list(temporary.iterdir())
     process.send_signal(signal.SIGKILL)
@@ -89,7 +91,7 @@ def test_two_commands_with_one_output(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     rows = [
         {"task_id": task["task_id"], "completion": "    pass\n"}
-        for task in benchmarks.load("minibench-humaneval").tasks
+        for task in benchmarks.get("minibench-humaneval").load().tasks
     ]
     (tmp_path / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for arguments in (

@@ -104,8 +104,8 @@ def test_a_record_without_a_response_token_stays_and_adds_no_loss(model_folder: 
     inputs = {"model": model_folder, "records": source.parent}
     artifact.build(artifact.Request("sft", tmp_path / "out", config, inputs, "core"), sft.build)
     manifest = artifact.read_manifest(tmp_path / "out")
-    assert manifest["counts"]["records"] == 11 and manifest["dropped"] == {}
-    assert manifest["notes"] == ["1 records have no response token within max_length=320: they add no loss"]
+    assert manifest.counts["records"] == 11 and manifest.dropped == {}
+    assert manifest.notes == ["1 records have no response token within max_length=320: they add no loss"]
 
     from transformers import AutoTokenizer
 
@@ -175,6 +175,7 @@ artifact.build(artifact.Request("sft", out, config, {"model": model, "records": 
 """
 
 
+@pytest.mark.process
 def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: Path) -> None:
     records = _records(tmp_path / "records")
 
@@ -251,7 +252,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_weights_are_the_same(
         change(folder / name)
     if damage in ("empty state", "both"):
         _build(model_folder, interrupted / "records", tmp_path / "out")
-        whole, mended = (artifact.read_manifest(path)["outputs"] for path in (interrupted / "whole", tmp_path / "out"))
+        whole, mended = (artifact.read_manifest(path).outputs for path in (interrupted / "whole", tmp_path / "out"))
         assert mended == whole
     else:
         assert checkpoints.last(folder) == (folder / f"checkpoint-{step}", step)

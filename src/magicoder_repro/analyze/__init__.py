@@ -1,1 +1,5 @@
-"""Figures of the generated data."""
+"""Figures of the training data."""
+
+from magicoder_repro.stage import Stage
+
+ANALYZE = Stage("analyze", "figures of the training data", "analyze.data:build")

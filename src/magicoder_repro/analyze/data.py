@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import benchmarks, records
+from magicoder_repro import records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import code_alpaca, token_counts
+from magicoder_repro.benchmarks.evalplus import human_eval
+from magicoder_repro.data import code_alpaca, pairs, token_counts
+from magicoder_repro.environment import file_sha256
 from magicoder_repro.profile import Analysis
 from magicoder_repro.progress import Bar, bar
 
-_NAMES = {"oss-instruct": "OSS-Instruct", "evol-instruct": "Evol-Instruct", "self-instruct": "Self-Instruct"}
+_SELF_INSTRUCT = {"self-instruct": "Self-Instruct"}
 
 
 def build(work: Work) -> None:
     """Decontaminated sets -> `similarity.json`, `lengths.json` and an SVG figure of each. Code Alpaca, the paper's Self-Instruct
     set, is a part of the similarity where it is at hand."""
-    config = Analysis.model_validate(work.config["analysis"])
-    sets = {name: _pairs(work.inputs[name] / "records.jsonl") for name in ("oss-instruct", "evol-instruct")}
+    config, names = Analysis.model_validate(work.config["analysis"]), {**work.config["names"], **_SELF_INSTRUCT}
+    sets = {name: _pairs(work.inputs[name] / "records.jsonl") for name in work.config["names"]}
     compared = dict(sets)
     if (path := code_alpaca.find()) is not None:
         compared["self-instruct"] = code_alpaca.pairs(path)
@@ -28,15 +30,15 @@ def build(work: Work) -> None:
         work.notes.append(
             f"similarity is fitted without Code Alpaca: put {code_alpaca.FILES[0]} under MAGICODER_DATA to add it"
         )
-    texts = {name: [f"{a} {b}" for a, b in pairs] for name, pairs in compared.items()}
-    if config.tokenizer == "base":
-        count = token_counts.of_model(work.inputs["base-model"])
+    texts = {name: [f"{a} {b}" for a, b in found] for name, found in compared.items()}
+    if "tokenizer" in work.inputs:
+        count = token_counts.of_model(work.inputs["tokenizer"])
     else:
         count = token_counts.of_tiktoken(config.tokenizer, "analysis.tokenizer")
-    total = 2 * sum(len(group) for group in texts.values()) + sum(len(pairs) for pairs in sets.values())
+    total = 2 * sum(len(group) for group in texts.values()) + sum(len(found) for found in sets.values())
     with bar("analyze", total, "texts") as progress:  # words are learnt, texts compared, tokens counted
         similarity = similarities(texts, progress)
-        lengths = {name: _lengths(pairs, count, progress) for name, pairs in sets.items()}
+        lengths = {name: _lengths(found, count, progress) for name, found in sets.items()}
     records.write_json(
         work.out / "similarity.json",
         {name: {"mean": round(sum(values) / len(values), 4), "values": values} for name, values in similarity.items()},
@@ -48,19 +50,22 @@ def build(work: Work) -> None:
     for name, parts in lengths.items():
         for part, tokens in parts.items():
             work.counts[f"{name} {part}s beyond the figure's {config.length_max} tokens"] = _beyond(tokens, config)
-    _draw(work.out, similarity, lengths, config)
+    _draw(work.out, similarity, lengths, names, config)
 
 
 def _pairs(path: Path) -> list[tuple[str, str]]:
-    return [
-        (row["problem"], row["solution"]) if "problem" in row else (row["instruction"], row["output"])
-        for row in records.read_jsonl(path)
-    ]
+    return [pairs.pair(row, f"{path}:{number}") for number, row in enumerate(records.read_jsonl(path), 1)]
 
 
-def _lengths(pairs: list[tuple[str, str]], count: Callable[[str], int], progress: Bar) -> dict[str, list[int]]:
+def facts() -> Mapping[str, Any]:
+    """The hash of Code Alpaca, where it is at hand."""
+    path = code_alpaca.find()
+    return {"code_alpaca": None if path is None else file_sha256(path)}
+
+
+def _lengths(found: list[tuple[str, str]], count: Callable[[str], int], progress: Bar) -> dict[str, list[int]]:
     """Tokens of each problem and each solution."""
-    counted = [(count(a), count(b)) for a, b in progress.over(pairs)]
+    counted = [(count(a), count(b)) for a, b in progress.over(found)]
     return {"problem": [problem for problem, _ in counted], "solution": [solution for _, solution in counted]}
 
 
@@ -72,7 +77,7 @@ def similarities(texts: dict[str, list[str]], progress: Bar) -> dict[str, list[f
     """The highest TF-IDF cosine of each text over HumanEval's 164 problems; one vectorizer is fitted on everything."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    tasks = [f"{task['prompt']} {task['canonical_solution']}" for task in benchmarks.read_human_eval()]
+    tasks = [f"{task['prompt']} {task['canonical_solution']}" for task in human_eval.read()]
     ours = progress.over(text for group in texts.values() for text in group)
     vectorizer = TfidfVectorizer().fit(itertools.chain(ours, tasks))
     reference = vectorizer.transform(tasks)
@@ -85,7 +90,11 @@ def similarities(texts: dict[str, list[str]], progress: Bar) -> dict[str, list[f
 
 
 def _draw(
-    out: Path, similarity: dict[str, list[float]], lengths: dict[str, dict[str, list[int]]], config: Analysis
+    out: Path,
+    similarity: dict[str, list[float]],
+    lengths: dict[str, dict[str, list[int]]],
+    names: dict[str, str],
+    config: Analysis,
 ) -> None:
     import matplotlib
 
@@ -103,7 +112,7 @@ def _draw(
             range=(0, top),
             alpha=0.55,
             density=True,
-            label=f"{_NAMES[name]} (mean {mean:.3f})",
+            label=f"{names[name]} (mean {mean:.3f})",
         )
     axes.set(xlabel="highest TF-IDF cosine with a HumanEval problem", ylabel="density")
     axes.legend(frameon=False)
@@ -114,7 +123,7 @@ def _draw(
     for panel, (name, parts) in zip(panels[0], lengths.items(), strict=True):
         for part, tokens in parts.items():
             panel.hist(tokens, bins=bins, alpha=0.55, label=f"{part} ({_beyond(tokens, config)} longer not shown)")
-        panel.set(title=_NAMES[name], xlabel="tokens", ylabel="records", xlim=(0, config.length_max))
+        panel.set(title=names[name], xlabel="tokens", ylabel="records", xlim=(0, config.length_max))
         panel.legend(frameon=False)
     _save(figure, out / "lengths.svg")
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from magicoder_repro import benchmarks, records
+from magicoder_repro import records
+from magicoder_repro.benchmarks.base import data_folder
+from magicoder_repro.benchmarks.evalplus import human_eval
 from magicoder_repro.environment import file_sha256
 from magicoder_repro.errors import UsageError
 
@@ -26,14 +28,13 @@ class TextList:
 
 def load() -> list[TextList]:
     """All lists in the paper's order; one whose file is missing has no source and no texts."""
-    folder = benchmarks.data_folder()
+    folder = data_folder()
     mbpp = folder / "mbpp" / "mbpp.jsonl"
-    human_eval = benchmarks.human_eval_file()
     places: list[tuple[str, Path, Callable[[Path], list[str]]]] = [
         ("mbpp_docstrings", mbpp, lambda path: _mbpp(path, "text")),
         ("mbpp_solutions", mbpp, lambda path: _mbpp(path, "code")),
-        ("human_eval_docstrings", human_eval, _human_eval_docstrings),
-        ("human_eval_solutions", human_eval, _human_eval_solutions),
+        ("human_eval_docstrings", human_eval.path(), _human_eval_docstrings),
+        ("human_eval_solutions", human_eval.path(), _human_eval_solutions),
         ("apps_docstrings", folder / "apps" / "test.jsonl", lambda path: _stripped(path, "question")),
         ("gsm8k_questions", folder / "gsm8k" / "gsm8k_test.jsonl", lambda path: _stripped(path, "question")),
         ("ds1000_prompts", folder / "ds1000" / "ds1000.jsonl", _ds1000),
@@ -80,11 +81,11 @@ def human_eval_docstring(prompt: str) -> str:
 
 
 def _human_eval_docstrings(_: Path) -> list[str]:
-    return [human_eval_docstring(row["prompt"]) for row in benchmarks.read_human_eval()]
+    return [human_eval_docstring(row["prompt"]) for row in human_eval.read()]
 
 
 def _human_eval_solutions(_: Path) -> list[str]:
-    texts = [row["canonical_solution"].strip() for row in benchmarks.read_human_eval()]
+    texts = [row["canonical_solution"].strip() for row in human_eval.read()]
     return [text for text in texts if text and text not in _EXEMPT_SOLUTIONS]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from magicoder_repro import benchmarks, records
+from magicoder_repro import records
+from magicoder_repro.benchmarks.base import data_folder
 from magicoder_repro.errors import UsageError
 
 FILES = ("code-alpaca/code_alpaca_20k.json", "code-alpaca/code_alpaca_20k.jsonl")
@@ -14,7 +15,7 @@ _FIELDS = ("instruction", "output")
 
 def find() -> Path | None:
     """The file, None when it is not at hand."""
-    return next((path for name in FILES if (path := benchmarks.data_folder() / name).is_file()), None)
+    return next((path for name in FILES if (path := data_folder() / name).is_file()), None)
 
 
 def pairs(path: Path) -> list[tuple[str, str]]:

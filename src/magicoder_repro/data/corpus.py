@@ -34,6 +34,8 @@ def build(work: Work) -> None:
                     say(f"corpus: {work.notes[-1]}")
             else:
                 documents.extend(_hub_documents(source))
+                if source.revision is None:
+                    work.notes.append(f"{source.dataset} is unpinned: the profile names no revision")
             progress.advance()
     found = {language: documents for language, documents in found.items() if documents}
     if not found:
@@ -91,7 +93,8 @@ def _local_documents(source: LocalFiles, max_bytes: int) -> Iterator[dict[str, A
 
 def _hub_documents(source: HubDataset) -> list[dict[str, Any]]:
     """The first `source.documents` documents of a hub dataset, streamed."""
-    stream = hub.rows("corpus.sources", source.dataset, ("content",), data_dir=source.data_dir, streaming=True)
+    options = {"data_dir": source.data_dir, "revision": source.revision, "streaming": True}
+    stream = hub.rows("corpus.sources", source.dataset, ("content",), **options)
     documents = []
     with bar(f"corpus {source.language}", source.documents, "documents") as progress:
         for row in itertools.islice(stream, source.documents):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import ahocorasick
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import benchmark_texts
-from magicoder_repro.errors import UsageError
+from magicoder_repro.data import benchmark_texts, pairs
 from magicoder_repro.progress import each, say
-
-_FIELDS = (("problem", "solution"), ("instruction", "output"))
 
 
 class Matcher:
@@ -43,6 +41,21 @@ class Matcher:
         return min(hits)[1:] if hits else None
 
 
+def facts() -> Mapping[str, Any]:
+    """The lists that are here: they are an input, although no stage makes them."""
+    return {"benchmark_texts": benchmark_texts.identity()}
+
+
+def missing() -> Sequence[str]:
+    """The lists that are not here, each with the mend."""
+    absent = [item.name for item in benchmark_texts.load() if item.source is None]
+    return (
+        [f"benchmark texts {', '.join(absent)}: put their files under MAGICODER_DATA (README.md names them)"]
+        if absent
+        else []
+    )
+
+
 def build(work: Work) -> None:
     """`records.jsonl` -> kept `records.jsonl`, and `dropped.jsonl` with `reason` and `matched`."""
     source = work.inputs["records"]
@@ -51,15 +64,10 @@ def build(work: Work) -> None:
     matcher = Matcher(lists)
     kept: list[records.Record] = []
     dropped: list[records.Record] = []
-    stage = work.out.name.removesuffix(".partial")
-    for number, row in enumerate(each(records.read_jsonl(path), records.count_lines(path), stage, "records"), 1):
-        fields = next((pair for pair in _FIELDS if pair[0] in row and pair[1] in row), None)
-        if fields is None:
-            raise UsageError(f"{path}:{number}: neither 'problem' and 'solution' nor 'instruction' and 'output'")
-        for field in fields:
-            if not isinstance(row[field], str):
-                raise UsageError(f"{path}:{number}: the field {field!r} is not text")
-        match = matcher.find(row[fields[0]], row[fields[1]])
+    for number, row in enumerate(
+        each(records.read_jsonl(path), records.count_lines(path), "decontaminate", "records"), 1
+    ):
+        match = matcher.find(*pairs.pair(row, f"{path}:{number}"))
         if match is None:
             kept.append(row)
         else:
@@ -72,4 +80,4 @@ def build(work: Work) -> None:
     work.dropped.update(row["reason"] for row in dropped)
     if missing := ", ".join(work.counts["lists_missing"]):
         work.notes.append(f"lists missing: {missing}: put their files under MAGICODER_DATA to apply them")
-        say(f"{stage}: {work.notes[-1]}")
+        say(f"decontaminate: {work.notes[-1]}")

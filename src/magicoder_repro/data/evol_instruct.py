@@ -1,7 +1,7 @@
 """Stage `evol-instruct`: the second training set.
 
-The paper takes a released set of 110K. Without it, the teacher evolves kept OSS-Instruct problems with the heuristics of Code
-Evol-Instruct and answers the evolved instruction.
+The paper takes a released set of 110K (stage `released`). Here the teacher evolves kept OSS-Instruct problems with the
+heuristics of Code Evol-Instruct and answers the evolved instruction.
 """
 
 from __future__ import annotations
@@ -11,58 +11,50 @@ from collections.abc import Callable
 
 from magicoder_repro import prompts, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import hub, teacher
+from magicoder_repro.data import teacher
 from magicoder_repro.data.asking import Job, ask_all
 from magicoder_repro.errors import UsageError
-from magicoder_repro.profile import EvolInstruct, Teacher
+from magicoder_repro.profile import Teacher
 
 
 def build(work: Work) -> None:
-    """Kept records -> `records.jsonl` with `instruction` and `output`."""
-    config = EvolInstruct.model_validate(work.config["evol_instruct"])
-    kept = _released(config.released) if config.released else _evolved(work, config)
-    if not kept:
-        raise UsageError("evol-instruct: no record came out: mend evol_instruct in the profile")
-    records.write_jsonl(work.out / "records.jsonl", kept)
-    work.counts["kept"] = len(kept)
-
-
-def _released(dataset: str) -> list[records.Record]:
-    rows = hub.rows("evol_instruct.released", dataset, ("instruction", "response"))
-    return [{"instruction": row["instruction"], "output": row["response"]} for row in rows]
-
-
-def _evolved(work: Work, config: EvolInstruct) -> list[records.Record]:
+    """Kept records -> `records.jsonl` with `instruction` and `output`, and `dropped.jsonl` with `reason`."""
     setup = Teacher.model_validate(work.config["teacher"])
     sources = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", ("index",), ("problem", "solution")))
-    sources = sources[: config.records]
+    sources = sources[: work.config["records"]]
+    most = work.config["max_tokens"]
 
     def prepare(client: teacher.Client) -> Callable[[int], Job]:
-        return lambda position: _job(client, setup, config, sources[position])
+        return lambda position: _job(client, setup, most, sources[position])
 
-    kept = []
+    kept, dropped = [], []
     results = ask_all(work, setup, len(sources), "records", "evol-instruct", prepare)
     for source, row in zip(sources, results, strict=True):
         if "dropped" in row:
-            work.dropped[row["dropped"]] += 1
+            reason = row.pop("dropped")
+            dropped.append({"source_index": source["index"], "reason": reason, **row})
         else:
             kept.append({"source_index": source["index"], **row})
-    work.counts["asked"] = len(sources)
-    return kept
+    if not kept:
+        raise UsageError("evol-instruct: no record came out: mend its set under `data` in the profile, or the teacher")
+    records.write_jsonl(work.out / "records.jsonl", kept)
+    records.write_jsonl(work.out / "dropped.jsonl", dropped)
+    work.counts.update(asked=len(sources), kept=len(kept))
+    work.dropped.update(row["reason"] for row in dropped)
 
 
-def _job(client: teacher.Client, setup: Teacher, config: EvolInstruct, source: records.Record) -> Job:
+def _job(client: teacher.Client, setup: Teacher, max_tokens: int, source: records.Record) -> Job:
     """Two requests: evolve the problem, then answer it."""
     seed = setup.seed + source["index"]
     method = random.Random(seed).randrange(len(prompts.EVOLVE_METHODS))
 
     def run() -> records.Record:
         request = prompts.evolve(source["problem"], prompts.EVOLVE_METHODS[method])
-        evolved = client.ask(teacher.Question((("user", request),), seed, config.max_tokens, teacher.PROSE_GRAMMAR))
+        evolved = client.ask(teacher.Question((("user", request),), seed, max_tokens, teacher.PROSE_GRAMMAR))
         instruction = evolved.text.strip()
         if evolved.finish_reason != "stop" or not instruction:
             return {"dropped": f"evolved problem: finish_reason {evolved.finish_reason}", **teacher.usage(evolved)}
-        answer = client.ask(teacher.Question((("user", instruction),), seed, config.max_tokens, teacher.CODE_GRAMMAR))
+        answer = client.ask(teacher.Question((("user", instruction),), seed, max_tokens, teacher.CODE_GRAMMAR))
         output = answer.text.strip()
         cost = teacher.usage(evolved, answer)
         if answer.finish_reason != "stop" or not output:

@@ -16,7 +16,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from magicoder_repro.generate.tasks import Ask
+from magicoder_repro.benchmarks.base import Ask
 
 _TAIL = 16  # tokens at the end of a row in which a stop is looked for
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from magicoder_repro import artifact, environment, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.errors import BadResultError
-from magicoder_repro.profile import Profile
+from magicoder_repro.data import pairs
+from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
+from magicoder_repro.profile import Profile, Report, TrainedModel
 from magicoder_repro.progress import say, tell
 from magicoder_repro.report import compare, page
 from magicoder_repro.report.page import number
-from magicoder_repro.report.rows import MODELS, Row, collect
+from magicoder_repro.report.rows import REFERENCE, Row, collect, rows_of_paper
 from magicoder_repro.terminal import shown
 
 _SECTIONS = {
@@ -22,45 +24,97 @@ _SECTIONS = {
     "scores": "Scores",
     "analysis": "Analyses",
 }
-_BASE, _ONE, _TWO = "#5b6770", "#2c7fb8", "#d95f0e"
+_COLOURS = ("#5b6770", "#2c7fb8", "#d95f0e", "#31a354", "#756bb1", "#a6611a", "#c51b8a", "#636363")
+_TOLD = (
+    "corpus",
+    "seeds",
+    "released",
+    "base-model",
+    "decontaminate",
+    "analyze",
+)  # stages whose notes a reader must know
+
+
+def config(profile: Profile) -> dict[str, Any]:
+    """What the report knows of a profile."""
+    data = {
+        name: {"kind": one.kind, "label": one.paper or name, "paper": one.paper} for name, one in profile.data.items()
+    }
+    models = {
+        name: {"label": one.label or name, "paper": one.paper, "trained": isinstance(one, TrainedModel)}
+        for name, one in profile.models.items()
+    }
+    report = profile.report.model_dump(mode="json")
+    return {"description": profile.description, "report": report, "data": data, "models": models}
+
+
+def check_names(profile: Profile) -> None:
+    """A UsageError for a `paper` that no table has."""
+    for name, model in profile.models.items():
+        if model.paper is not None and model.paper not in (known := rows_of_paper()):
+            hint = nearest(model.paper, known)
+            raise UsageError(
+                f"models.{name}.paper: no table has {model.paper!r}: {hint}results/reference/ has {listed(known)}"
+            )
+
+
+def facts(profile: Profile) -> Callable[[], Mapping[str, Any]]:
+    """The hashes of the recorded numbers that this run is compared with, and of the paper's tables."""
+
+    def found() -> dict[str, Any]:
+        recorded = compare.recorded_folder(profile.report)
+        tables = {path.name: environment.file_sha256(path) for path in sorted(REFERENCE.glob("*.csv"))}
+        return {
+            "recorded": environment.file_sha256(recorded / compare.RECORDED) if recorded else None,
+            "tables": tables,
+        }
+
+    return found
 
 
 def build(work: Work) -> None:
-    """All stages' folders -> the report."""
-    profile = Profile.model_validate(work.config["profile"])
-    inputs = dict(work.inputs)
-    recorded = compare.recorded_folder(profile.report)
-    rows = compare.with_recorded(collect(inputs), recorded)
+    """All nodes' folders -> the report."""
+    settings, inputs = Report.model_validate(work.config["report"]), dict(work.inputs)
+    recorded = compare.recorded_folder(settings)
+    rows = compare.with_recorded(collect(inputs, work.config), recorded)
     manifests = {name: artifact.read_manifest(folder) for name, folder in inputs.items()}
-    summary = list(records.read_jsonl(inputs["score"] / "summary.jsonl"))
+    summaries = {
+        name: list(records.read_jsonl(folder / "summary.jsonl"))
+        for name, folder in inputs.items()
+        if name.startswith("score/")
+    }
+    summary = [row for found in summaries.values() for row in found]
     unjudged = {row["benchmark"] for row in summary if row["gap"]}
     missing = compare.missing(rows, recorded)
     lost = [key for key in missing if not _is_gap(key.split(".")[0], unjudged)]
     gaps = _gaps(summary, manifests)
     if len(missing) > len(lost):
         gaps.append(f"{len(missing) - len(lost)} numbers of the recorded run, of benchmarks that were not judged here")
+    clean = [manifest.counts for name, manifest in manifests.items() if name.startswith("decontaminate/")]
+    trained = [manifest for name, manifest in manifests.items() if name.startswith("sft/")]
+    judged = [manifests[name].counts for name in summaries]
     report = {
-        "description": profile.description,
-        "comparable": profile.report.comparable,
+        "description": work.config["description"],
+        "comparable": settings.comparable,
         "rows": [row.to_json() for row in rows],
         "gaps": gaps,
         "lost": lost,
         "stages": [
             {
                 "name": name,
-                "seconds": manifest["seconds"],
-                "counts": manifest["counts"],
-                "dropped": manifest["dropped"],
-                "notes": manifest["notes"],
+                "seconds": manifest.seconds,
+                "counts": manifest.counts,
+                "dropped": manifest.dropped,
+                "notes": manifest.notes,
             }
             for name, manifest in manifests.items()
         ],
-        "lists_applied": manifests["decontaminate"]["counts"]["lists_applied"],
-        "lists_missing": manifests["decontaminate"]["counts"]["lists_missing"],
-        "sandbox": manifests["score"]["counts"]["sandbox"],
-        "scorers": manifests["score"]["counts"]["scorers"],
+        "lists_applied": clean[0]["lists_applied"] if clean else {},
+        "lists_missing": clean[0]["lists_missing"] if clean else [],
+        "sandbox": ", ".join(sorted({counts["sandbox"] for counts in judged})),
+        "scorers": sorted({scorer for counts in judged for scorer in counts["scorers"]}),
         "versions": environment.versions(),
-        "device": manifests["sft-magicoder"]["device"],
+        "device": trained[0].device if trained else environment.device(),
         "lock_sha256": environment.lock_sha256("core"),
         "commit": environment.git_commit(),
     }
@@ -68,8 +122,8 @@ def build(work: Work) -> None:
     context = {
         **report,
         "sections": [(title, [row for row in rows if row.section == key]) for key, title in _SECTIONS.items()],
-        "figures": _figures(inputs, rows),
-        "examples": _examples(inputs),
+        "figures": _figures(inputs, rows, work.config["models"]),
+        "examples": _examples(inputs, work.config["data"]),
         "regressions": [row for row in rows if row.verdict == "OUT OF TOLERANCE"],
     }
     for name in ("report.md", "report.html"):
@@ -139,48 +193,76 @@ def _gaps(summary: list[records.Record], manifests: dict[str, Any]) -> list[str]
                 found[row["gap"]].append(row["benchmark"])
     gaps = [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
     for name, manifest in manifests.items():
-        if name.startswith(("generate", "corpus", "seeds", "decontaminate", "evol-decontaminate", "analyze")):
-            gaps += [f"{name}: {note}" for note in manifest["notes"]]
+        if name.startswith(_TOLD):
+            gaps += [f"{name}: {note}" for note in manifest.notes]
     return gaps
 
 
-def _examples(inputs: dict[str, Path]) -> list[dict[str, str]]:
-    """The first kept OSS-Instruct record with its seed, and the first evolved one."""
-    oss = next(records.read_jsonl(inputs["decontaminate"] / "records.jsonl"))
-    evol = next(records.read_jsonl(inputs["evol-decontaminate"] / "records.jsonl"))
-    return [
-        {"title": f"Seed ({oss['lang']})", "text": oss["seed"]},
-        {"title": "OSS-Instruct problem", "text": oss["problem"]},
-        {"title": "OSS-Instruct solution", "text": oss["solution"]},
-        {"title": "Evolved instruction", "text": evol["instruction"]},
-    ]
+def _examples(inputs: Mapping[str, Path], data: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The first record of each set that the teacher has made, with the seed that it is of."""
+    found = []
+    for name, about in data.items():
+        path = inputs.get(f"decontaminate/{name}", Path()) / "records.jsonl"
+        row = next(records.read_jsonl(path), None) if path.is_file() else None
+        if row is None:
+            continue
+        if "seed" in row:
+            found.append({"title": f"Seed ({row['lang']})", "text": row["seed"]})
+        question, answer = pairs.pair(row, str(path))
+        found += [
+            {"title": f"{about['label']}: problem", "text": question},
+            {"title": f"{about['label']}: solution", "text": answer},
+        ]
+    return found
 
 
-def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
+def _figures(inputs: Mapping[str, Path], rows: list[Row], models: Mapping[str, Any]) -> list[dict[str, str]]:
     """Titles and SVG texts of the page's figures."""
     import matplotlib
 
     matplotlib.use("svg")
     matplotlib.rcParams.update({"svg.hashsalt": "magicoder", "font.size": 9, "svg.fonttype": "path"})
+    colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(models)}
+    found = []
+    scores = [row for row in rows if row.section == "scores" and row.key.endswith("pass@1")]
+    if scores:
+        found.append({"title": "pass@1 of the models", "svg": _draw_scores(scores, models, colours)})
+    logs = {name: inputs[f"sft/{name}"] / "log.jsonl" for name in models if f"sft/{name}" in inputs}
+    if logs:
+        found.append({"title": "Training loss", "svg": _draw_losses(logs, models, colours)})
+    if "analyze" in inputs:
+        for title, name in (
+            ("Similarity to HumanEval", "similarity"),
+            ("Lengths of problems and solutions", "lengths"),
+        ):
+            svg = (inputs["analyze"] / f"{name}.svg").read_text(encoding="utf-8")
+            found.append({"title": title, "svg": _trimmed(svg)})
+    return found
+
+
+def _draw_losses(logs: Mapping[str, Path], models: Mapping[str, Any], colours: Mapping[str, str]) -> str:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
-    for stage, label, colour in (
-        ("sft-magicoder", "Magicoder", _ONE),
-        ("sft-magicoder-s", "MagicoderS", _TWO),
-    ):
-        log = list(records.read_jsonl(inputs[stage] / "log.jsonl"))
-        axes.plot([row["step"] for row in log], [row["loss"] for row in log], marker=".", label=label, color=colour)
+    for name, path in logs.items():
+        log = list(records.read_jsonl(path))
+        steps, losses = [row["step"] for row in log], [row["loss"] for row in log]
+        axes.plot(steps, losses, marker=".", label=models[name]["label"], color=colours[name])
     axes.set(xlabel="optimizer step", ylabel="loss (nats per response token)")
     axes.legend(frameon=False)
-    loss = _svg(figure)
+    return _svg(figure)
 
-    scores = [row for row in rows if row.section == "scores" and row.key.endswith("pass@1")]
+
+def _draw_scores(scores: list[Row], models: Mapping[str, Any], colours: Mapping[str, str]) -> str:
+    from matplotlib import pyplot
+
     names = list(dict.fromkeys(row.key.split(".")[0] for row in scores))
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
-    for offset, (model, colour) in enumerate((("base", _BASE), ("magicoder", _ONE), ("magicoder-s", _TWO))):
-        found = {row.key.split(".")[0]: row for row in scores if row.key.split(".")[1] == model}
-        at = [index + (offset - 1) * 0.26 for index, name in enumerate(names) if name in found]
+    width = 0.78 / len(models)
+    for place, model in enumerate(models):
+        found = {row.key.split(".")[0]: row for row in scores if row.key.split(".", 1)[1] == f"{model}.pass@1"}
+        shift = (place - (len(models) - 1) / 2) * width
+        at = [index + shift for index, name in enumerate(names) if name in found]
         chosen = [found[name] for name in names if name in found]
         errors = [
             [row.value - (row.low or 0.0) for row in chosen],
@@ -189,28 +271,17 @@ def _figures(inputs: dict[str, Path], rows: list[Row]) -> list[dict[str, str]]:
         axes.bar(
             at,
             [row.value for row in chosen],
-            0.24,
+            0.92 * width,
             yerr=errors,
             capsize=2,
-            color=colour,
-            label=MODELS[model],
+            color=colours[model],
+            label=models[model]["label"],
             error_kw={"lw": 0.8},
         )
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set(ylabel="pass@1, % (95% interval)")
     axes.legend(frameon=False)
-    return [
-        {"title": "pass@1 of the three models", "svg": _svg(figure)},
-        {"title": "Training loss", "svg": loss},
-        {
-            "title": "Similarity to HumanEval",
-            "svg": _trimmed((inputs["analyze"] / "similarity.svg").read_text(encoding="utf-8")),
-        },
-        {
-            "title": "Lengths of problems and solutions",
-            "svg": _trimmed((inputs["analyze"] / "lengths.svg").read_text(encoding="utf-8")),
-        },
-    ]
+    return _svg(figure)
 
 
 def _svg(figure: Any) -> str:

@@ -101,9 +101,9 @@ def record(report: Path, folder: Path) -> Path:
         path,
         {
             "about": "Numbers of one run of this profile, with the tolerance that later runs are held to (`magicoder record`).",
-            "commit": manifest["commit"],
-            "device": manifest["device"],
-            "versions": manifest["versions"],
+            "commit": manifest.commit,
+            "device": manifest.device,
+            "versions": manifest.versions,
             "numbers": {row["key"]: {"value": row["value"], "tolerance": row["tolerance"]} for row in rows},
         },
     )

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import csv
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from magicoder_repro import artifact, records
-from magicoder_repro.benchmarks import MULTIPL_E_LANGUAGES
+from magicoder_repro import artifact, benchmarks, records
 from magicoder_repro.environment import ROOT
 
 REFERENCE = ROOT / "results" / "reference"
 Verdict = Literal["same", "within tolerance", "OUT OF TOLERANCE", "not recorded"]
 
-MODELS = {"base": "base", "magicoder": "Magicoder", "magicoder-s": "MagicoderS"}
-_PAPER_MODELS = {"base": "CodeLlama-Python", "magicoder": "Magicoder-CL", "magicoder-s": "MagicoderS-CL"}
-_COMPARED = {
-    "oss-instruct": "OSS-Instruct",
-    "evol-instruct": "Evol-Instruct",
-    "self-instruct": "Self-Instruct (Code Alpaca)",
-}
 _PLACES = {"B.2": "Appendix B.2", "fig3": "Figure 3"}
-_TABLE1, _TABLE2, _TABLE3 = "table1_table4_python.csv", "table2_multipl_e.csv", "table3_ds1000_completion.csv"
-_NUMBERS = {_TABLE2: "2", _TABLE3: "3"}  # the first file holds two tables and says in each row which
-_TABLE2_COLUMNS = {"js": "javascript", "rs": "rust"}  # the others have the language's own name
-_PAPER_COLUMNS = {
-    ("humaneval", "pass@1"): (_TABLE1, "humaneval"),
-    ("humaneval", "pass@1+"): (_TABLE1, "humaneval_plus"),
-    ("mbpp", "pass@1"): (_TABLE1, "mbpp"),
-    ("mbpp", "pass@1+"): (_TABLE1, "mbpp_plus"),
-    **{
-        (f"multipl-e-{language}", "pass@1"): (_TABLE2, _TABLE2_COLUMNS.get(language, language))
-        for language in MULTIPL_E_LANGUAGES
-    },
-    ("ds1000", "pass@1"): (_TABLE3, "overall"),
-}
+_NUMBER = re.compile(r"table(\d+)_")  # of a table whose file holds no other; else each row says it
 
 
 @dataclass(frozen=True)
@@ -70,75 +51,64 @@ def wilson(passed: float, total: int) -> tuple[float, float]:
     return 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
 
 
-def collect(inputs: dict[str, Path]) -> list[Row]:
-    """Every number of the run in the paper's order: the data, the trainings, the scores, the analyses."""
-    counts = {name: artifact.read_manifest(folder)["counts"] for name, folder in inputs.items()}
-    rows = [
-        Row(
-            "oss-instruct.parse_rate",
-            "data",
-            "teacher's replies that parse",
-            100 * counts["oss-instruct"]["parse_rate"],
-            "%",
-            20.0,
-        ),
-        Row(
-            "oss-instruct.kept",
-            "data",
-            "OSS-Instruct records",
-            counts["oss-instruct"]["kept"],
-            "records",
-            12.0,
-        ),
-        _removed("decontaminate", "OSS-Instruct", counts),
-        Row(
-            "evol-instruct.kept",
-            "data",
-            "Evol-Instruct records",
-            counts["evol-instruct"]["kept"],
-            "records",
-            8.0,
-        ),
-        _removed("evol-decontaminate", "Evol-Instruct", counts),
-    ]
-    for stage, name in (("sft-magicoder", "Magicoder"), ("sft-magicoder-s", "MagicoderS")):
+def collect(inputs: Mapping[str, Path], config: Mapping[str, Any]) -> list[Row]:
+    """Every number of the run in the paper's order: the data, the trainings, the scores, the analyses.
+
+    `inputs`: the folder of each node; `config`: what the report knows of the profile's data sets and models (`build.config`)."""
+    counts = {name: artifact.read_manifest(folder).counts for name, folder in inputs.items()}
+    rows: list[Row] = []
+    for name, data in config["data"].items():
+        raw, label = counts[f"{data['kind']}/{name}"], data["label"]
+        if "parse_rate" in raw:
+            rate = 100 * raw["parse_rate"]
+            rows.append(Row(f"{name}.parse_rate", "data", f"{label}: teacher's replies that parse", rate, "%", 20.0))
+        if "kept" in raw:
+            least = 12.0 if "parse_rate" in raw else 8.0
+            rows.append(Row(f"{name}.kept", "data", f"{label} records", raw["kept"], "records", least))
+        if f"decontaminate/{name}" in counts:
+            rows.append(_removed(name, data, counts[f"decontaminate/{name}"]))
+    for name, model in config["models"].items():
         for field, words in (
             ("loss_first_third", "loss, first third of the steps"),
             ("loss_last_third", "loss, last third"),
         ):
-            rows.append(
-                Row(f"{stage}.{field}", "training", f"{name} {words}", counts[stage][field], "nats/token", 0.25)
-            )
-    rows += _scores(inputs["score"])
-    similarity = records.read_json(inputs["analyze"] / "similarity.json")
-    for stage, name in _COMPARED.items():
-        if stage not in similarity:
-            continue
-        value = similarity[stage]["mean"]
-        paper, source = _ablation("fig3", name)
-        rows.append(
-            Row(
-                f"similarity.{stage}",
-                "analysis",
-                f"{name}: mean similarity to HumanEval",
-                value,
-                "cosine",
-                0.05,
-                paper=paper,
-                paper_source=source,
-            )
-        )
+            if f"sft/{name}" in counts:
+                value = counts[f"sft/{name}"][field]
+                rows.append(
+                    Row(f"sft-{name}.{field}", "training", f"{model['label']} {words}", value, "nats/token", 0.25)
+                )
+    for node, folder in inputs.items():
+        if node.startswith("score/"):
+            name = node.split("/")[1]
+            rows += scores(folder, name, config["models"][name])
+    if "analyze" in inputs:
+        similarity = records.read_json(inputs["analyze"] / "similarity.json")
+        labels = {name: (data["label"], data["paper"]) for name, data in config["data"].items()}
+        labels["self-instruct"] = ("Self-Instruct (Code Alpaca)", "Self-Instruct (Code Alpaca)")
+        for name, (label, setting) in labels.items():
+            if name in similarity:
+                paper, source = _ablation("fig3", setting)
+                row = Row(
+                    f"similarity.{name}",
+                    "analysis",
+                    f"{label}: mean similarity to HumanEval",
+                    similarity[name]["mean"],
+                    "cosine",
+                    0.05,
+                    paper=paper,
+                    paper_source=source,
+                )
+                rows.append(row)
     return rows
 
 
-def _removed(stage: str, name: str, counts: dict[str, Any]) -> Row:
-    removed = counts[stage]["read"] - counts[stage]["kept"]
-    paper, source = _ablation("B.2", name)
+def _removed(name: str, data: Mapping[str, Any], counts: Mapping[str, Any]) -> Row:
+    paper, source = _ablation("B.2", data["paper"])
     return Row(
-        f"{stage}.removed",
+        f"{name}.removed",
         "data",
-        f"{name} records decontamination removed",
-        removed,
+        f"{data['label']} records decontamination removed",
+        counts["read"] - counts["kept"],
         "records",
         2.0,
         paper=paper,
@@ -146,25 +116,32 @@ def _removed(stage: str, name: str, counts: dict[str, Any]) -> Row:
     )
 
 
-def _scores(folder: Path) -> list[Row]:
+def scores(folder: Path, name: str, model: Mapping[str, Any]) -> list[Row]:
+    """The rows of one model's results of one benchmark. `model`: its `label`, its `paper` row and whether it was `trained` here."""
     rows = []
     for result in records.read_jsonl(folder / "summary.jsonl"):
-        model, benchmark = result["model"], result["benchmark"]
-        if benchmark == "ds1000":
-            rows += [_library(model, library, found) for library, found in result.get("libraries", {}).items()]
+        benchmark = result["benchmark"]
+        reference = benchmarks.get(result["family"]).reference
+        for library, found in result.get("libraries", {}).items():
+            if (cell := reference.get((library, "pass@1"))) and result["protocol"] == "paper":
+                rows.append(_library(benchmark, name, model, library, found, cell))
         for metric, value in result["metrics"].items():
             low, high = wilson(value, result["tasks"])
             asked = " (bare code)" if result["prompt"] == "completion" else ""
-            subset = "" if result["tasks"] == result["of"] else f", first {result['tasks']} of {result['of']}"
-            paper, source = _of_paper(model, *_PAPER_COLUMNS.get((benchmark, metric), (None, "")))
+            whole, which = result["tasks"] == result["of"], "" if result["prompt"] == "published" else "first "
+            subset = "" if whole else f", {which}{result['tasks']} of {result['of']}"
+            protocol = "" if result["protocol"] == "paper" else f", protocol {result['protocol']}"
+            comparable = whole and result["protocol"] == "paper"  # with the paper's number
+            cell = reference.get((result["subset"], metric)) if comparable else None
+            paper, source = _of_paper(model["paper"], *(cell or (None, "")))
             # Greedy decoding of the base depends on no teacher; a fine-tuned model's data differ a little from CPU to CPU.
-            fraction, least = (15, 1) if model == "base" else (5, 2)
+            fraction, least = (5, 2) if model["trained"] else (15, 1)
             tolerance = 100 * max(least, result["tasks"] // fraction) / result["tasks"]
             rows.append(
                 Row(
-                    f"{benchmark}.{model}.{metric}",
+                    f"{benchmark}.{name}.{metric}",
                     "scores",
-                    f"{MODELS[model]}: {benchmark} {metric}{asked}{subset}",
+                    f"{model['label']}: {benchmark} {metric}{asked}{subset}{protocol}",
                     value,
                     "%",
                     math.ceil(10 * tolerance) / 10,
@@ -177,14 +154,16 @@ def _scores(folder: Path) -> list[Row]:
     return rows
 
 
-def _library(model: str, library: str, found: dict[str, Any]) -> Row:
-    """DS-1000's pass@1 of one library."""
+def _library(
+    benchmark: str, name: str, model: Mapping[str, Any], library: str, found: Mapping[str, Any], cell: tuple[str, str]
+) -> Row:
+    """The pass@1 of one library."""
     low, high = wilson(found["metrics"]["pass@1"], found["tasks"])
-    paper, source = _of_paper(model, _TABLE3, library.lower())
+    paper, source = _of_paper(model["paper"], *cell)
     return Row(
-        f"ds1000.{model}.{library}",
+        f"{benchmark}.{name}.{library}",
         "scores",
-        f"{MODELS[model]}: ds1000 {library} pass@1, {found['tasks']} problems",
+        f"{model['label']}: {benchmark} {library} pass@1, {found['tasks']} problems",
         found["metrics"]["pass@1"],
         "%",
         math.ceil(1000 * max(2, found["tasks"] // 5) / found["tasks"]) / 10,
@@ -195,18 +174,32 @@ def _library(model: str, library: str, found: dict[str, Any]) -> Row:
     )
 
 
-def _of_paper(model: str, file_name: str | None, column: str) -> tuple[float | None, str]:
-    """The paper's number of a 7B model in one of its tables, and where it stands."""
-    if file_name is not None:
+def _of_paper(model: str | None, file_name: str | None, column: str) -> tuple[float | None, str]:
+    """The number of a model of the paper (`Magicoder-CL-7B`) in one of its tables, and where it stands."""
+    if file_name is not None and model is not None:
         with (REFERENCE / file_name).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                if row["model"] == _PAPER_MODELS[model] and row["size"] == "7B" and row[column]:
-                    number = _NUMBERS.get(file_name) or row["table"]
-                    return float(row[column]), f"Table {number}, {row['model']}-{row['size']} ({row['status']})"
+                if paper_name(row) == model and row[column]:
+                    number = row.get("table") or _NUMBER.findall(file_name)[0]
+                    return float(row[column]), f"Table {number}, {model} ({row['status']})"
     return None, ""
 
 
-def _ablation(table: str, setting: str) -> tuple[float | None, str]:
+def rows_of_paper() -> list[str]:
+    """The models in the paper's tables, as a profile names them."""
+    found: dict[str, None] = {}
+    for path in sorted(REFERENCE.glob("table*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            found |= dict.fromkeys(paper_name(row) for row in csv.DictReader(file))
+    return list(found)
+
+
+def paper_name(row: Mapping[str, str]) -> str:
+    """What a profile calls a row of the paper's tables: model and size."""
+    return f"{row['model']}-{row['size']}" if row["size"] else row["model"]
+
+
+def _ablation(table: str, setting: str | None) -> tuple[float | None, str]:
     with (REFERENCE / "ablations.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["table"] == table and row["setting"] == setting:

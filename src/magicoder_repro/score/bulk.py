@@ -1,10 +1,9 @@
-"""Judging in bulk: requests in, answers out, in shards on datatrove's executors: this machine's processes, Slurm or Ray.
+"""Judging in bulk: requests in, answers out, by this machine's processes, or in shards on datatrove's executors for Slurm and Ray.
 
-A judge is a callable object, record in, record out, built in the process that does the work from `settings` by `factory`, the
-`module:name` of its class. Every answer goes into its shard's journal under the work folder, which all machines must see. A killed
-run goes on there, and neither the executor nor the number of shards or workers changes an answer or its place. What is damaged in
-that folder is noticed (a journal is chained to its job and shard) and done again.
-The executor runs in a process of its own: what it starts dies with it, and it dies with the caller.
+A judge is a callable object, record in, record out, built in the process that does the work (`base.JudgeSpec`). Every answer goes into
+a journal under the work folder, which all machines must see. A killed run goes on there with any executor, and neither that nor the
+number of shards or workers changes an answer or its place. What is damaged in that folder is noticed (a journal is chained to its job)
+and done again. datatrove's executor runs in a process of its own: what it starts dies with it, and it dies with the caller.
 """
 
 from __future__ import annotations
@@ -13,22 +12,25 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from magicoder_repro import processes, records, sandbox, temporary
+from magicoder_repro import benchmarks, processes, records, sandbox, temporary
+from magicoder_repro.benchmarks.base import JudgeSpec
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor
-from magicoder_repro.progress import bar
+from magicoder_repro.progress import Bar, bar
+from magicoder_repro.score import worker
+from magicoder_repro.score.workers import Workers
 
 _LOOK_SECONDS = 0.5
 _SHARDS_A_WORKER, _LEAST = 8, 8  # requests of a shard, at least
@@ -37,60 +39,89 @@ _DRIVER = "import sys; from magicoder_repro.score import bulk; bulk.drive(sys.ar
 
 def judge(
     requests: Sequence[records.Record],
-    factory: str,
-    settings: Mapping[str, Any],
+    spec: JudgeSpec,
     folder: Path,
     label: str,
     workers: int,
     executor: Executor,
+    early: Workers | None = None,
 ) -> list[records.Record]:
     """The answer to each request, in their order. `folder` keeps what is done; one that holds another job's work is emptied.
 
-    A judge that raises stops the work with a UsageError that holds its message.
+    `early`: processes of this judge that have been started. A judge that raises stops the work with a UsageError that holds its
+    message.
     """
     if not requests:
         return []
-    _prepare(requests, factory, settings, folder, workers, executor)
+    _prepare(requests, spec, folder, workers, executor)
     job = _Job.read(folder)
-    for name in ("errors", "running"):  # of an earlier attempt
-        shutil.rmtree(folder / name, ignore_errors=True)
-    job.cut_damaged()
+    shutil.rmtree(folder / "errors", ignore_errors=True)  # of an earlier attempt
     with bar(label, len(requests), "programs") as progress:
-        done = job.done()
-        progress.resume(done)
-        if done < len(requests):
-            with (folder / "executor.log").open("wb") as log:
-                command = [sys.executable, "-c", _DRIVER, str(folder), str(os.getpid())]
-                process = subprocess.Popen(
-                    command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_variables(executor)
-                )
-            try:
-                while True:
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(_LOOK_SECONDS)
-                        break
-                    now = job.done()
-                    progress.advance(now - done)
-                    done = now
-                    if executor.kind == "local" and job.lost():  # datatrove's pool would wait for it for ever
-                        break
-            finally:
-                process.kill()
-                process.wait()
-            progress.advance(job.done() - done)
+        if executor.kind == "local":
+            return _here(job, requests, spec, workers, progress, early)
+        job.cut_damaged()
+        job.carry_over()
+        _elsewhere(job, executor, progress)
         return job.answers()
 
 
-def _prepare(
+def _here(
+    job: _Job,
     requests: Sequence[records.Record],
-    factory: str,
-    settings: Mapping[str, Any],
-    folder: Path,
+    spec: JudgeSpec,
     workers: int,
-    executor: Executor,
+    progress: Bar,
+    early: Workers | None,
+) -> list[records.Record]:
+    """By processes of this machine, in the order of the requests."""
+    found = job.so_far()
+    progress.resume(len(found))
+    left = [number for number in range(len(requests)) if number not in found]
+    if not left:
+        return [found[number] for number in range(len(requests))]
+    known = early is not None and early.of == (spec.environment, spec.factory)
+    own: AbstractContextManager[Workers | None] = (
+        nullcontext(early) if known else Workers(spec.environment, spec.factory, min(workers, len(left)))
+    )
+    with own as ours, records.Journal(job.local, job.identity) as journal:
+        assert ours
+        ours.begin(spec.settings)
+        for number, answer in ours.map([requests[number] for number in left], workers):
+            journal.add({"number": left[number], "answer": answer})
+            found[left[number]] = answer
+            progress.advance()
+    return [found[number] for number in range(len(requests))]
+
+
+def _elsewhere(job: _Job, executor: Executor, progress: Bar) -> None:
+    """By datatrove's executor, in a process of its own."""
+    done = job.done()
+    progress.resume(done)
+    if done == job.requests:
+        return
+    with (job.folder / "executor.log").open("wb") as log:
+        command = [sys.executable, "-c", _DRIVER, str(job.folder), str(os.getpid())]
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_variables())
+    try:
+        while process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_SECONDS)
+            now = job.done()
+            progress.advance(now - done)
+            done = now
+            if done == job.requests:  # an executor may wait on for its own processes
+                break
+    finally:
+        process.kill()
+        process.wait()
+    progress.advance(job.done() - done)
+
+
+def _prepare(
+    requests: Sequence[records.Record], spec: JudgeSpec, folder: Path, workers: int, executor: Executor
 ) -> None:
     """Writes the job, unless the folder holds it already; only who does the work may then be another."""
-    work = {"factory": factory, "settings": dict(settings), "requests": len(requests), "code": _code()}
+    work = {"judge": asdict(spec), "requests": len(requests), "code": code(spec.factory.partition(":")[0])}
     content = "".join(records.dumps(request) + "\n" for request in requests).encode()
     identity = hashlib.sha256(json.dumps(work, sort_keys=True).encode() + content).hexdigest()
     shards = _known_shards(folder / "job.json", identity)
@@ -102,7 +133,7 @@ def _prepare(
         shards = max(wanted, -(-len(requests) // executor.shard))
     how = {"shards": shards, "workers": workers, "executor": executor.model_dump()}
     records.write_json(folder / "job.json", {"identity": identity, **work, **how})
-    for rank in range(shards):
+    for rank in range(shards) if executor.kind != "local" else ():
         path = folder / "requests" / f"{rank:05d}.jsonl"  # an intact one stays: a job that still runs holds its lock
         lines = "".join(records.dumps(request) + "\n" for request in requests[rank::shards]).encode()
         if not path.is_file() or path.read_bytes() != lines:
@@ -121,25 +152,30 @@ def _known_shards(path: Path, identity: str) -> int | None:
     return shards if type(shards) is int and 0 < shards <= known["requests"] else None
 
 
-def _variables(executor: Executor) -> dict[str, str]:
+def _variables() -> dict[str, str]:
     """The environment of the executor: this command's folder for temporary files is not there on another machine."""
     variables = dict(os.environ)
-    if executor.kind != "local":
-        variables.pop("TMPDIR", None)
-        if temporary.before is not None:
-            variables["TMPDIR"] = temporary.before
+    variables.pop("TMPDIR", None)
+    if temporary.before is not None:
+        variables["TMPDIR"] = temporary.before
     return variables
 
 
 @functools.cache
-def _code() -> str:
-    """The hash of the judges' and the sandbox's own source: another version's answers are not gone on with."""
+def code(module: str) -> str:
+    """The hash of what judges: the benchmark's folder that a module is in, what all benchmarks share, the sandbox. Another version's
+    answers are not gone on with."""
     found = hashlib.sha256()
-    for folder in (Path(__file__).parent, Path(sandbox.__file__).parent):
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in (".py", ".java"):
-                found.update(path.read_bytes())
+    folder = Path(str(benchmarks.__file__)).parent
+    own = module.removeprefix(f"{benchmarks.__name__}.").partition(".")[0]
+    parts = [folder / "base.py", Path(__file__), Path(worker.__file__), *_sources(Path(str(sandbox.__file__)).parent)]
+    for path in [*parts, *(_sources(folder / own) if module.startswith(benchmarks.__name__) else ())]:
+        found.update(path.read_bytes())
     return found.hexdigest()
+
+
+def _sources(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".java")]
 
 
 @dataclass(frozen=True)
@@ -148,34 +184,43 @@ class _Job:
 
     folder: Path
     identity: str
-    factory: str
-    settings: dict[str, Any]
+    judge: dict[str, Any]
     requests: int
     shards: int
 
     @staticmethod
     def read(folder: Path) -> _Job:
         about = records.read_json(folder / "job.json")
-        names = ("identity", "factory", "settings", "requests", "shards")
+        names = ("identity", "judge", "requests", "shards")
         return _Job(folder, **{name: about[name] for name in names})
 
     def __call__(self, _: Any, rank: int, world_size: int) -> Iterator[records.Record]:
         """Does what is left of a shard: every `world_size`th request from number `rank` on."""
         processes.end_with(os.getppid())
-        mark = self.folder / "running" / f"{rank:05d}"
-        records.write_text(mark, str(os.getpid()))
         mine = list(records.read_jsonl(self._requests(rank)))
         try:
             with self._requests(rank).open("rb+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # a killed run's job may still be in Slurm's queue
                 with records.Journal(self._answers(rank), self._key(rank)) as journal:
                     for request in mine[len(journal.rows) :]:
-                        journal.add(_judge(self.factory, json.dumps(self.settings))(request))
+                        journal.add(_judge(json.dumps(self.judge))(request))
                         yield request
-            mark.unlink()
         except Exception as error:
-            records.write_text(self.folder / "errors" / f"{rank:05d}", f"{type(error).__name__}: {error}")
+            records.write_text(self.folder / "errors" / f"{rank:05d}", worker.in_words(error))
             raise
+
+    @property
+    def local(self) -> Path:
+        """The journal of this machine's own processes: each answer with its request's number."""
+        return self.folder / "answers" / "local.jsonl"
+
+    def so_far(self) -> dict[int, records.Record]:
+        """Every answer that has been given, by the number of its request."""
+        found = {row["number"]: row["answer"] for row in records.Journal.read(self.local, self.identity)}
+        for rank in range(self.shards):
+            rows = records.Journal.read(self._answers(rank), self._key(rank))
+            found |= {rank + self.shards * place: row for place, row in enumerate(rows)}
+        return found
 
     def _requests(self, rank: int) -> Path:
         return self.folder / "requests" / f"{rank:05d}.jsonl"
@@ -194,18 +239,20 @@ class _Job:
                 if self._answers(rank).exists():
                     records.Journal(self._answers(rank), self._key(rank)).close()
 
+    def carry_over(self) -> None:
+        """Puts what this machine's own processes have answered into the shards, each as far as it has no gap."""
+        found = self.so_far()
+        for rank in range(self.shards):
+            with contextlib.suppress(BlockingIOError), self._requests(rank).open("rb+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with records.Journal(self._answers(rank), self._key(rank)) as journal:
+                    while (number := rank + self.shards * len(journal.rows)) in found and number < self.requests:
+                        journal.add(found[number])
+
     def done(self) -> int:
         """How many requests have been answered."""
         files = (self._answers(rank) for rank in range(self.shards))
         return sum(file.read_bytes().count(b"\n") for file in files if file.is_file())
-
-    def lost(self) -> bool:
-        """Whether a process of this machine has died in the middle of a shard."""
-        for mark in self.folder.glob("running/[0-9]*"):
-            with contextlib.suppress(FileNotFoundError):
-                if not Path("/proc", mark.read_text()).exists() and mark.exists():
-                    return True
-        return False
 
     def answers(self) -> list[records.Record]:
         """All answers in the order of the requests; a UsageError when the work came to a halt."""
@@ -213,8 +260,7 @@ class _Job:
         done = sum(len(shard) for shard in shards)
         if done != self.requests:
             for error in sorted(self.folder.glob("errors/*")):
-                kind, _, message = error.read_text(errors="replace").partition(": ")
-                raise UsageError(message if kind == UsageError.__name__ else f"{kind}: {message}")
+                raise UsageError(error.read_text(errors="replace"))
             raise UsageError(
                 f"judging stopped after {done} of {self.requests} programs: out of memory? {self.folder / 'executor.log'} may say; "
                 "the same command goes on there"
@@ -226,20 +272,20 @@ class _Job:
 
 
 @functools.cache
-def _judge(factory: str, settings: str) -> Callable[[records.Record], records.Record]:
-    """This process's judge; it serves one shard after the other."""
-    module, _, name = factory.partition(":")
-    made: Callable[[records.Record], records.Record] = getattr(importlib.import_module(module), name)(
-        json.loads(settings)
-    )
+def _judge(spec: str) -> Callable[[records.Record], records.Record]:
+    """This process's judge; it serves one shard after the other. In another environment it has a process of its own."""
+    about = JudgeSpec(**json.loads(spec))
+    if about.environment != "core":
+        workers = Workers(about.environment, about.factory, 1)
+        workers.begin(about.settings)
+        return workers.ask
+    made: Callable[[records.Record], records.Record] = worker.factory(about.factory)(about.settings)
     return made
 
 
 def drive(folder_name: str, caller: int) -> None:
     """The process of the executor, started by the process `caller`."""
     processes.end_with(caller)
-    # datatrove's and multiprocess' helpers too
-    os.register_at_fork(after_in_child=lambda: processes.end_with(os.getppid()))
     folder = Path(folder_name)
     about = records.read_json(folder / "job.json")
     executor = Executor.model_validate(about["executor"])
@@ -264,11 +310,7 @@ def drive(folder_name: str, caller: int) -> None:
 
 
 def _execute(executor: Executor, common: dict[str, Any], job: _Job) -> None:
-    if executor.kind == "local":
-        from datatrove.executor.local import LocalPipelineExecutor
-
-        LocalPipelineExecutor(**common, start_method="fork").run()
-    elif executor.kind == "ray":
+    if executor.kind == "ray":
         import ray
         from datatrove.executor.ray import RayPipelineExecutor
 

@@ -1,183 +1,196 @@
-"""`magicoder score`: one file of samples -> one result."""
+"""`magicoder score`: samples as people have them -> one result."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from magicoder_repro import benchmarks, outputs, records, sandbox
-from magicoder_repro.errors import UsageError
-from magicoder_repro.profile import Scoring
+from magicoder_repro.benchmarks.base import Benchmark, Dataset, Judging
+from magicoder_repro.errors import UsageError, nearest
+from magicoder_repro.profile import Executor, Scoring
 from magicoder_repro.progress import say
-from magicoder_repro.score import evalplus
-from magicoder_repro.score.judges import Judges
+from magicoder_repro.score import pass_at_k, run, samples
+from magicoder_repro.score.result import Result
+from magicoder_repro.score.workers import Workers
 
-_BENCHMARKS = ("humaneval", "mbpp", "multipl-e", "ds1000")
-
-
-def score(
-    benchmark: str,
-    samples: Path,
-    out: Path,
-    protocol: str,
-    data: Path | None,
-    sanitized: bool,
-    workers: int | None,
-    call_seconds: float,
-    backend: str,
-    skip_unknown: bool,
-    language: str | None,
-    executor: str,
-    executor_options: Sequence[str],
-    judges: Judges | None = None,
-) -> None:
-    """Judges the samples and writes DESIGN's OUT.json. `judges`: those that were started early."""
-    if benchmark.removeprefix(benchmarks.MINIBENCH) not in _BENCHMARKS:
-        raise UsageError(f"score: no scorer for {benchmark!r}: one of {', '.join(_BENCHMARKS)}")
-    chosen = benchmarks.protocol(protocol)
-    try:
-        config = Scoring.model_validate(
-            {
-                "workers": workers or len(os.sched_getaffinity(0)),
-                "call_seconds": call_seconds,
-                "sandbox": backend,
-                "executor": {"kind": executor, "options": _options(executor_options)},
-            }
-        )
-    except ValidationError as error:
-        wrong = {
-            "executor": f"--executor {executor}: one of local, ray, slurm",
-            "call_seconds": f"--call-seconds {call_seconds}: give a number of seconds above 0",
-            "sandbox": f"--sandbox {backend}: one of auto, container, bubblewrap, userns, none",
-        }
-        raise UsageError(wrong[str(error.errors()[0]["loc"][0])]) from None
-    of_ds1000 = benchmark.endswith("ds1000")
-    rows = list(records.read_jsonl(samples, () if of_ds1000 else ("task_id",)))
-    if not rows:
-        raise UsageError(f"{samples}: no sample in it")
-    for row in rows if not of_ds1000 else ():
-        if not isinstance(row["task_id"], str):
-            raise UsageError(
-                f"{samples}: a task_id is {json.dumps(row['task_id'])[:80]}, not text: give the task's name"
-            )
-    if benchmark.endswith("multipl-e"):
-        _multipl_e(benchmark, samples, rows, out, config, chosen, data, skip_unknown, language)
-        return
-    benchmarks.key(benchmark, language)  # the others have no --language
-    dataset = benchmarks.load(benchmark, chosen, data=data)
-    outputs.refuse_inputs(out, [dataset.path])
-    if of_ds1000:
-        _ds1000(benchmark, samples, rows, out, config, dataset, skip_unknown)
-        return
-    if skip_unknown:
-        tasks = {task["task_id"] for task in dataset.tasks}
-        known = [row for row in rows if row["task_id"] in tasks]
-        say(f"score: {len(rows) - len(known)} samples of tasks that are not in the set are left out")
-        rows = known
-    say(
-        f"score: {len(rows)} samples, {dataset.name} {dataset.version}, {evalplus.scorer(dataset, chosen)}, "
-        f"sandbox {sandbox.choose(backend)}"
-    )
-    _warn(backend)
-    try:
-        result = evalplus.score(benchmark, dataset, rows, config, chosen, "score", sanitized, judges)
-    except UsageError as error:
-        raise UsageError(f"{samples}: {error}") from None
-    records.write_json(out, result)
-    metrics = ", ".join(f"{name} {value:.1f}" for name, value in result["metrics"].items())
-    say(f"score: {metrics} -> {out}")
+_OF_ALL = ("workers", "sandbox", "executor")  # settings that every benchmark reads
 
 
-def _multipl_e(
-    benchmark: str,
-    path: Path,
-    rows: list[records.Record],
-    out: Path,
-    config: Scoring,
-    protocol: benchmarks.Protocol,
-    data: Path | None,
-    skip_unknown: bool,
-    language: str | None,
-) -> None:
-    from magicoder_repro.score.multipl_e import driver as multipl_e
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for. `settings`: `KEY=VALUE` of `Scoring`."""
 
-    if language is not None:
-        benchmarks.key(benchmark, language)
+    protocol: str = "paper"
+    data: Path | None = None
+    language: str | None = None
+    sanitized: bool = False
+    partial: bool = False
+    skip_unknown: bool = False
+    ks: str | None = None
+    settings: Sequence[str] = ()
+
+
+def score(name: str, path: Path, out: Path, options: Options, early: Workers | None = None) -> None:
+    """Judges the samples in `path` and writes DESIGN's OUT.json. `early`: processes of the judge that have been started."""
+    benchmark = benchmarks.get(name)
+    benchmark.protocol(options.protocol)
+    if options.language is not None:
+        benchmark.check_subset(options.language)
+    scoring = settings(benchmark, options.settings)
+    ks = _ks(options.ks)
+
+    @cache
+    def load(subset: str | None) -> Dataset:
+        return benchmark.load(options.protocol, subset, options.data)
+
+    if path.is_dir() and path.resolve() in out.resolve().parents:
+        raise UsageError(f"{out}: lies in the folder of the samples, and would be taken for one: give another name")
     work = _work(out)
+    if not options.sanitized and benchmark.protocol(options.protocol).sanitized:
+        say("score: the samples are judged as they are; the paper's script cleaned MBPP's up first (--sanitize does)")
     try:
-        samples = multipl_e.by_language(rows, language)
-        datasets = {name: benchmarks.load(benchmark, protocol, name, data) for name in samples}
+        given = samples.read(path, benchmark, options.language, load)
+        asked = run.by_subset(benchmark, given.rows, options.language)
+        datasets = {subset: load(subset) for subset in asked}
         outputs.refuse_inputs(out, [dataset.path for dataset in datasets.values()])
-        if skip_unknown:
-            tasks = {name: {task["name"] for task in dataset.tasks} for name, dataset in datasets.items()}
-            samples = {name: [row for row in found if row["task_id"] in tasks[name]] for name, found in samples.items()}
-            known = sum(len(found) for found in samples.values())
-            say(f"score: {len(rows) - known} samples of tasks that are not in the set are left out")
-        say(f"score: {len(rows)} samples, MultiPL-E {', '.join(samples)}, sandbox {sandbox.choose(config.sandbox)}")
-        _warn(config.sandbox)
-        result = multipl_e.score(benchmark, datasets, samples, config, protocol, "score", work)
+        if options.skip_unknown:
+            asked = {subset: _known(benchmark, datasets[subset], rows) for subset, rows in asked.items()}
+            left_out = len(given.rows) - sum(len(rows) for rows in asked.values())
+            say(f"score: {left_out} samples of tasks that are not in the set are left out")
+        _announce(benchmark, given, datasets, scoring, options.protocol)
+        result = run.score(
+            benchmark,
+            datasets,
+            asked,
+            scoring,
+            options.protocol,
+            "score",
+            work,
+            sanitized=options.sanitized,
+            partial=options.partial,
+            ks=ks,
+            early=early,
+        )
     except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    records.write_json(out, result)
+        text = str(error)
+        raise UsageError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    records.write_json(out, result.to_json())
     shutil.rmtree(work, ignore_errors=True)
-    for name, found in result["languages"].items():
-        versions = ", ".join(f"{tool} {version}" for tool, version in found["toolchain"].items())
-        say(f"score: {name}: pass@1 {found['metrics']['pass@1']:.1f} of {found['tasks']} tasks ({versions})")
-    for name, gap in result["gaps"].items():
-        say(f"score: {name}: {gap}")
-    mean = f"pass@1 {result['metrics']['pass@1']:.1f}" if result["metrics"] else "nothing judged"
-    same = result["programs"]
-    say(
-        f"score: {mean}; {same['distinct']} of {same['samples']} programs differ ({same['identical_percent']}% identical) -> {out}"
-    )
+    _tell(result, out)
 
 
-def _ds1000(
-    benchmark: str,
-    path: Path,
-    rows: list[records.Record],
-    out: Path,
-    config: Scoring,
-    dataset: benchmarks.Dataset,
-    skip_unknown: bool,
-) -> None:
-    from magicoder_repro.score import ds1000
-
-    work = _work(out)
-    if skip_unknown:
-        tasks = {ds1000.task_id(task) for task in dataset.tasks}
-        known = [row for row in rows if ds1000.sample_id(row) in tasks]
-        say(f"score: {len(rows) - len(known)} samples of tasks that are not in the set are left out")
-        rows = known
-    say(
-        f"score: {len(rows)} samples, {dataset.name} {dataset.version}, {ds1000.scorer()}, "
-        f"sandbox {sandbox.choose(config.sandbox)}"
-    )
-    _warn(config.sandbox)
+def settings(benchmark: Benchmark, words: Sequence[str]) -> Scoring:
+    """The scoring model from `KEY=VALUE` words, `executor.KEY=VALUE` for what is datatrove's. A key that this benchmark does not read
+    is an error: it would change nothing."""
+    found: dict[str, Any] = {"workers": len(os.sched_getaffinity(0))}
+    allowed = sorted({*_OF_ALL, *benchmark.options})
+    for word in words:
+        key, equals, value = word.partition("=")
+        head, dot, rest = key.partition(".")
+        if not equals or not key or (dot and not rest):
+            raise UsageError(f"--set {word}: give KEY=VALUE, KEY one of {', '.join(allowed)}")
+        if head not in allowed:
+            known = head in Scoring.model_fields
+            what = f"{benchmark.name} does not read it: " if known else f"no such setting: {nearest(head, allowed)}"
+            raise UsageError(f"--set {word}: {what}one of {', '.join(allowed)}")
+        if head == "executor":
+            _set_executor(found.setdefault("executor", {}), rest if dot else "kind", _value(value))
+        else:
+            found[key] = _value(value)
     try:
-        result = ds1000.score(benchmark, dataset, rows, config, "score", work)
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from None
-    records.write_json(out, result)
-    shutil.rmtree(work, ignore_errors=True)
-    for library, found in result["libraries"].items():
-        say(f"score: {library}: pass@1 {found['metrics']['pass@1']:.1f} of {found['tasks']} problems")
-    if result["missing_tables"]:
-        say(
-            f"score: WARNING: example tables are not there, so these problems count as failed: {result['missing_tables']}"
+        scoring = Scoring.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        option = {"workers": "--workers ", "sandbox": "--sandbox ", "executor.kind": "--executor "}.get(
+            key, f"--set {key}="
         )
-    if len(result["tasks"]) < len(dataset.tasks):
+        words_of = {
+            "sandbox": "one of auto, container, bubblewrap, userns, none",
+            "executor.kind": "one of local, ray, slurm",
+        }
+        raise UsageError(f"{option}{first['input']!s:.80}: {words_of.get(key, first['msg'])}") from None
+    if scoring.executor.kind == "local" and scoring.executor.options:
+        key = next(iter(scoring.executor.options))
+        raise UsageError(f"--set executor.{key}: the executor local does not read it: give --executor ray or slurm")
+    return scoring
+
+
+def _set_executor(found: dict[str, Any], key: str, value: Any) -> None:
+    """`kind` and `shard` are ours, the others datatrove's."""
+    if key in Executor.model_fields and key != "options":
+        found[key] = value
+    else:
+        found.setdefault("options", {})[key] = value
+
+
+def _value(text: str) -> Any:
+    """JSON (a number) is read as such, the rest is text."""
+    try:
+        return records.loads(text)
+    except ValueError:
+        return text
+
+
+def _ks(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return pass_at_k.KS
+    try:
+        found = tuple(dict.fromkeys(int(word) for word in text.split(",")))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise UsageError(f"--k {text}: give numbers above 0, as 1,10")
+    return found
+
+
+def _known(benchmark: Benchmark, dataset: Dataset, rows: Sequence[records.Record]) -> list[records.Record]:
+    tasks = {benchmark.task_id(task) for task in dataset.tasks}
+    return [row for row in rows if benchmark.sample_id(row) in tasks]
+
+
+def _announce(
+    benchmark: Benchmark, given: samples.Given, datasets: dict[str | None, Dataset], scoring: Scoring, protocol: str
+) -> None:
+    backend = sandbox.choose(scoring.sandbox)
+    judging = Judging(protocol, scoring, backend, datasets)
+    names = " and ".join(dict.fromkeys(f"{one.name} {one.version}" for one in datasets.values()))
+    say(f"score: {len(given.rows)} samples ({given.form}), {names}, {benchmark.scorer(judging)}, sandbox {backend}")
+    if backend == "none":
+        say("score: WARNING: no sandbox: model-written code runs as you, with your files and your network")
+
+
+def _tell(result: Result, out: Path) -> None:
+    for name, language in (result.languages or {}).items():
+        versions = ", ".join(f"{tool} {version}" for tool, version in (language.toolchain or {}).items())
+        say(f"score: {name}: {_metrics(language.metrics)} of {language.tasks} tasks ({versions})")
+    for name, library in (result.libraries or {}).items():
+        say(f"score: {name}: {_metrics(library.metrics)} of {library.tasks} problems")
+    for name, gap in (result.gaps or {}).items():
+        say(f"score: {name}: {gap}")
+    if result.missing_tables:
+        say(f"score: WARNING: example tables are not there, so these problems count as failed: {result.missing_tables}")
+    if result.partial:
         say(
-            f"score: WARNING: {len(dataset.tasks) - len(result['tasks'])} of {len(dataset.tasks)} problems have no sample"
+            f"score: WARNING: {result.partial['tasks']} of {result.partial['of']} tasks have a sample: these numbers are of those only"
         )
-    mean = result["metrics"]["pass@1"]
-    say(f"score: pass@1 {mean:.1f}, the mean of {len(result['tasks'])} problems -> {out}")
+    same = result.programs
+    say(
+        f"score: {_metrics(result.metrics) or 'nothing judged'}, the mean of {len(result.tasks)} tasks; "
+        f"{same['distinct']} of {same['samples']} programs differ -> {out}"
+    )
+
+
+def _metrics(found: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.1f}" for name, value in found.items())
 
 
 def _work(out: Path) -> Path:
@@ -190,22 +203,3 @@ def _work(out: Path) -> Path:
     if work.is_symlink() or work.is_file() or (files and not ours):
         raise UsageError(f"{work} is in the way, and not of an earlier run: move it or give another name to -o")
     return work
-
-
-def _options(words: Sequence[str]) -> dict[str, Any]:
-    """`KEY=VALUE` words; a value that is JSON (a number) is read as such."""
-    found: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(f"--executor-option {word}: give KEY=VALUE")
-        try:
-            found[key] = records.loads(value)
-        except ValueError:
-            found[key] = value
-    return found
-
-
-def _warn(backend: str) -> None:
-    if backend == "none":
-        say("score: WARNING: no sandbox: model-written code runs as you, with your files and your network")

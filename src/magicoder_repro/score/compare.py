@@ -1,13 +1,13 @@
-"""`magicoder score --compare`: the tasks whose verdicts differ between two results."""
+"""`magicoder compare`: the tasks whose verdicts differ between two results."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from magicoder_repro import errors, records
-from magicoder_repro.errors import UsageError
+from magicoder_repro import errors
 from magicoder_repro.progress import tell
+from magicoder_repro.score import samples
+from magicoder_repro.score.result import Judged, read
 
 Verdicts = list[tuple[bool, bool | None]]
 """`passed` and `passed_plus` of each sample of a task."""
@@ -28,38 +28,11 @@ def compare(one: Path, other: Path) -> int:
 
 
 def _verdicts(path: Path) -> dict[str, Verdicts]:
-    """The verdicts of each task of a result, by its language and name."""
-    result = records.read_json(path)
-    tasks = result.get("tasks") if isinstance(result, dict) else None
-    if not isinstance(tasks, list):
-        raise UsageError(f"{path}: not a result of `magicoder score`: no 'tasks' with 'samples' in it")
-    found: dict[str, Verdicts] = {}
-    for number, task in enumerate(tasks, 1):
-        name = _name(task)
-        if name is None:
-            raise UsageError(f"{path}: task {number} has no 'task_id' that is text: not a result of `magicoder score`")
-        if name in found:
-            raise UsageError(f"{path}: the task {name} is in it twice: not a result of `magicoder score`")
-        samples = task.get("samples")
-        if not isinstance(samples, list) or not all(_is_verdict(sample) for sample in samples):
-            raise UsageError(
-                f"{path}: the task {name} has no 'samples' with 'passed' and 'passed_plus' (true, false; null)"
-            )
-        found[name] = [(sample["passed"], sample["passed_plus"]) for sample in samples]
-    return found
-
-
-def _name(task: Any) -> str | None:
-    if not isinstance(task, dict) or not isinstance(task.get("task_id"), str):
-        return None
-    language = task.get("language")
-    return f"{language}/{task['task_id']}" if isinstance(language, str) and language else task["task_id"]
-
-
-def _is_verdict(sample: Any) -> bool:
-    if not isinstance(sample, dict) or not {"passed", "passed_plus"} <= set(sample):
-        return False
-    return isinstance(sample["passed"], bool) and isinstance(sample["passed_plus"], bool | None)
+    """The verdicts of each task of a result, by its language and name; of a folder those that MultiPL-E wrote there."""
+    if path.is_dir():
+        return samples.verdicts_of_multipl_e(path)
+    found = read(path, Judged)
+    return {task.name: [(sample.passed, sample.passed_plus) for sample in task.samples] for task in found.tasks}
 
 
 def _shown(rows: Verdicts | None) -> str:

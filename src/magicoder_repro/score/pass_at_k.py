@@ -20,7 +20,10 @@ def percent(tasks: Iterable[tuple[int, int]], k: int = 1) -> float:
     return 100.0 * sum(scores) / len(scores)
 
 
-def metrics(tasks: Mapping[str, Sequence[Mapping[str, Any]]], ks: Sequence[int] = (1, 10, 100)) -> dict[str, float]:
+KS = (1, 10, 100)
+
+
+def metrics(tasks: Mapping[Any, Sequence[Mapping[str, Any]]], ks: Sequence[int] = KS) -> dict[str, float]:
     """`pass@k` and `pass@k+` (where there are plus tests) of judged samples by task; only the k that every task has samples for."""
     fields = {"": "passed", "+": "passed_plus"}
     if any(row["passed_plus"] is None for rows in tasks.values() for row in rows):

@@ -1,1 +1,13 @@
 """Fine-tuning: tokenisation, masking and the paper's recipe."""
+
+from magicoder_repro.stage import Stage
+
+BASE_MODEL = Stage(
+    "base-model", "a model's weights as a model folder", "train.base_model:build", schedule=frozenset({"key"})
+)
+SFT = Stage(
+    "sft",
+    "a model fine-tuned on a data set",
+    "train.sft:build",
+    schedule=frozenset({"label", "recipe.checkpoint_steps"}),
+)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import embedded_model, hub
-from magicoder_repro.profile import BaseModelChoice
 from magicoder_repro.progress import bar, say
 
 EMBEDDED = "embedded"
@@ -15,10 +16,10 @@ def build(work: Work) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    config = BaseModelChoice.model_validate(work.config["base_model"])
-    dtype = getattr(torch, config.dtype)
+    source, revision, key = (work.config[name] for name in ("source", "revision", "key"))
+    dtype = getattr(torch, work.config["dtype"])
     with bar("base-model", 3, "steps") as progress:  # tokenizer read, weights read, both written
-        if config.source == EMBEDDED:
+        if source == EMBEDDED:
             path = embedded_model.gguf()
             say(f"base-model: reading {embedded_model.NAME} from {path.name}")
             tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
@@ -31,12 +32,14 @@ def build(work: Work) -> None:
             model.load_state_dict(quantized.state_dict())
             model.generation_config = quantized.generation_config
         else:
-            with hub.access("base_model.source", config.source):
-                tokenizer = AutoTokenizer.from_pretrained(config.source)
+            with hub.access(key, source):
+                tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
                 progress.advance()
-                model = AutoModelForCausalLM.from_pretrained(config.source, dtype=dtype)
+                model = AutoModelForCausalLM.from_pretrained(source, revision=revision, dtype=dtype)
         progress.advance()
         model.to(dtype).save_pretrained(work.out)
         tokenizer.save_pretrained(work.out)
         progress.advance()
+    if source != EMBEDDED and revision is None and not Path(source).exists():
+        work.notes.append(f"{source} is unpinned: the profile names no revision")
     work.counts["parameters"] = sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""Stages `sft-magicoder` and `sft-magicoder-s`: the paper's fine-tuning recipe with transformers' Trainer (PROTOCOL section 4)."""
+"""Stage `sft`: the paper's fine-tuning recipe with transformers' Trainer (PROTOCOL section 4)."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from magicoder_repro import prompts, records
-from magicoder_repro.errors import UsageError
+from magicoder_repro.data import pairs
 
 IGNORED = -100
 """The label of a token that the loss does not count."""
@@ -17,11 +17,9 @@ IGNORED = -100
 
 def pair(record: records.Record) -> tuple[str, str]:
     """(instruction, response) of an OSS-Instruct record (`problem, solution`) or an evolved one (`instruction, output`)."""
-    if "problem" in record and "solution" in record:
-        return prompts.oss_instruct_instruction(record["problem"]), record["solution"]
-    if "instruction" in record and "output" in record:
-        return record["instruction"], record["output"]
-    raise UsageError(f"a training record has neither 'problem' and 'solution' nor 'instruction' and 'output': {record}")
+    question, answer = pairs.pair(record, "a training record")
+    own = pairs.fields(record) == ("problem", "solution")
+    return prompts.oss_instruct_instruction(question) if own else question, answer
 
 
 def encode(tokenizer: Any, instruction: str, response: str, max_length: int) -> dict[str, list[int]]:

@@ -32,7 +32,7 @@ import pytest
 from magicoder_repro import sandbox
 from magicoder_repro.sandbox import Limits, Outcome, Program
 
-pytestmark = pytest.mark.timing
+pytestmark = [pytest.mark.sandbox, pytest.mark.timing]
 PROGRAMS = sorted((Path(__file__).parent / "programs").iterdir())
 WARM_PROGRAMS = [path for path in PROGRAMS if path.suffix == ".py"]
 WALL_SECONDS = 2.0

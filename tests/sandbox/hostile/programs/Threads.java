@@ -1,5 +1,6 @@
 // kind: processes
 // ends: timeout, error, signal, memory
+// limits: wall_seconds=4
 class Main {
     public static void main(String[] words) throws Exception {
         while (true) {

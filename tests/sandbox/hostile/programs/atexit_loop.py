@@ -1,5 +1,6 @@
 # kind: survival
 # ends: timeout
+# limits: wall_seconds=1
 import atexit
 
 

@@ -1,4 +1,5 @@
 # kind: time
 # ends: timeout
+# limits: wall_seconds=1
 while True:
     pass

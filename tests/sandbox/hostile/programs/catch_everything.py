@@ -1,5 +1,6 @@
 # kind: time
 # ends: timeout
+# limits: wall_seconds=1
 while True:
     try:
         while True:

@@ -1,4 +1,5 @@
 // kind: time
 // ends: timeout
+// limits: wall_seconds=2
 process.on("SIGTERM", () => {});
 (function again() { setImmediate(again); })();

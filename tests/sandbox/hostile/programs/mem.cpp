@@ -1,5 +1,6 @@
 // kind: memory
 // ends: timeout, memory, signal, error
+// limits: wall_seconds=4
 #include <stdlib.h>
 #include <string.h>
 int main() {

@@ -1,5 +1,6 @@
 # kind: memory
 # ends: memory, error
+# limits: wall_seconds=4
 import zlib
 
 bomb = zlib.compress(b"0" * (1 << 26))

@@ -1,5 +1,6 @@
 // kind: processes
 // ends: timeout, error, signal
+// limits: wall_seconds=4
 fn main() {
     let mut kept = Vec::new();
     loop {

@@ -1,5 +1,6 @@
 // kind: processes
 // ends: timeout, ok, signal, error
+// limits: wall_seconds=4
 #include <unistd.h>
 #include <stdio.h>
 int main() {

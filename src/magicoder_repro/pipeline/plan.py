@@ -1,0 +1,284 @@
+"""A profile expanded into nodes: a stage with a subject, `score/magicoder/humaneval`. What the stages do is not known here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from magicoder_repro.analyze import ANALYZE
+from magicoder_repro.analyze import data as analyze
+from magicoder_repro.data import (
+    CORPUS,
+    DECONTAMINATE,
+    DEDUPLICATE,
+    EVOL_INSTRUCT,
+    OSS_INSTRUCT,
+    RELEASED,
+    SEEDS,
+    SELECT,
+    decontaminate,
+)
+from magicoder_repro.errors import UsageError, nearest
+from magicoder_repro.generate import GENERATE, PUBLISHED, complete, published
+from magicoder_repro.profile import (
+    Evaluation,
+    EvolInstruct,
+    Judged,
+    OssInstruct,
+    Profile,
+    PublishedAnswers,
+    Released,
+    Select,
+    ServerTeacher,
+    SourceModel,
+    TrainedModel,
+)
+from magicoder_repro.report import REPORT
+from magicoder_repro.report import build as report
+from magicoder_repro.score import SCORE
+from magicoder_repro.score import stage as score
+from magicoder_repro.stage import Stage
+from magicoder_repro.train import BASE_MODEL, SFT
+
+STAGES: tuple[Stage, ...] = (
+    CORPUS,
+    SEEDS,
+    OSS_INSTRUCT,
+    DEDUPLICATE,
+    EVOL_INSTRUCT,
+    RELEASED,
+    DECONTAMINATE,
+    SELECT,
+    BASE_MODEL,
+    SFT,
+    GENERATE,
+    PUBLISHED,
+    SCORE,
+    ANALYZE,
+    REPORT,
+)
+"""In the order of `make help`, of a run and of the report."""
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A stage with a subject. `inputs`: the node that each input of the stage comes from. `facts`: what of this machine goes into the
+    config (a file's hash, a tool's version). `missing`: what the node needs and is not here, each with the mend; the work goes on
+    without it and the report says so."""
+
+    name: str
+    stage: Stage
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    facts: Callable[[], Mapping[str, Any]] = dict
+    missing: Callable[[], Sequence[str]] = tuple
+
+
+def expand(profile: Profile) -> list[Node]:
+    """The nodes of a profile, each after those that it needs."""
+    nodes = [*_data(profile), *_models(profile), *_evaluations(profile), *_analysis(profile)]
+    nodes.append(
+        Node("report", REPORT, report.config(profile), {one.name: one.name for one in nodes}, report.facts(profile))
+    )
+    return _ordered(nodes)
+
+
+def needed(nodes: Sequence[Node], targets: Sequence[str]) -> list[Node]:
+    """The targets (a node, a stage, or the beginning of a node's name up to a `/`) and all that they need; all without a target."""
+    by_name = {node.name: node for node in nodes}
+    wanted: set[str] = set()
+
+    def add(name: str) -> None:
+        if name not in wanted:
+            wanted.add(name)
+            for source in by_name[name].inputs.values():
+                add(source)
+
+    for target in targets:
+        found = [one.name for one in nodes if target in (one.name, one.stage.name) or one.name.startswith(f"{target}/")]
+        if not found:
+            names = [*dict.fromkeys(node.stage.name for node in nodes), *by_name]
+            raise UsageError(f"unknown stage {target!r}: {nearest(target, names)}one of {', '.join(names)}")
+        for name in found:
+            add(name)
+    return [node for node in nodes if not targets or node.name in wanted]
+
+
+def exactly(nodes: Sequence[Node], names: Sequence[str]) -> list[Node]:
+    """The nodes of these names, without what they need."""
+    by_name = {node.name: node for node in nodes}
+    for name in names:
+        if name not in by_name:
+            raise UsageError(f"unknown node {name!r}: {nearest(name, list(by_name))}one of {', '.join(by_name)}")
+    return [by_name[name] for name in names]
+
+
+def _dump(*sections: tuple[str, BaseModel | None]) -> dict[str, Any]:
+    return {name: section.model_dump(mode="json", by_alias=True) for name, section in sections if section is not None}
+
+
+def _teacher(profile: Profile) -> dict[str, Any]:
+    found = _dump(("teacher", profile.teacher))
+    if found and os.environ.get("OPENAI_BASE_URL"):  # a server that runs somewhere else tomorrow is the same teacher
+        found["teacher"]["server"] = {"kind": "server", "base_url": None}
+    return found
+
+
+def _no_key(profile: Profile) -> Callable[[], Sequence[str]]:
+    def missing() -> Sequence[str]:
+        server = profile.teacher and profile.teacher.server
+        reached = not isinstance(server, ServerTeacher) or server.base_url or os.environ.get("OPENAI_BASE_URL")
+        known = reached or os.environ.get("OPENAI_API_KEY")
+        return () if known else ("the teacher: set OPENAI_API_KEY, or OPENAI_BASE_URL to a server of your own",)
+
+    return missing
+
+
+def finished(profile: Profile, name: str) -> str:
+    """The node that holds a data set as models are trained on it."""
+    return f"{'select' if isinstance(profile.data[name], Select) else 'decontaminate'}/{name}"
+
+
+def _data(profile: Profile) -> Iterator[Node]:
+    """Every set goes the same way: raw, repeated records removed where the teacher was asked about seeds, decontaminated."""
+    if profile.corpus is not None:
+        yield Node("corpus", CORPUS, _dump(("corpus", profile.corpus)))
+    if profile.seeds is not None and profile.corpus is not None:
+        yield Node("seeds", SEEDS, _dump(("seeds", profile.seeds)), {"corpus": "corpus"})
+    asked = _teacher(profile)
+    for name, one in profile.data.items():
+        raw = f"{one.kind}/{name}"
+        if isinstance(one, OssInstruct):
+            yield Node(raw, OSS_INSTRUCT, asked, {"seeds": "seeds"}, missing=_no_key(profile))
+            unique = {"seed": one.deduplicate_seed}
+            yield Node(f"deduplicate/{name}", DEDUPLICATE, unique, {"records": raw})
+            raw = f"deduplicate/{name}"
+        elif isinstance(one, EvolInstruct):
+            config = {**asked, "records": one.records, "max_tokens": one.max_tokens}
+            inputs = {"records": finished(profile, one.source)}
+            yield Node(raw, EVOL_INSTRUCT, config, inputs, missing=_no_key(profile))
+        elif isinstance(one, Released):
+            yield Node(raw, RELEASED, {"dataset": one.dataset, "revision": one.revision, "key": f"data.{name}.dataset"})
+        else:
+            config = {"keep": one.keep, "records": one.records, "without": one.without}
+            yield Node(raw, SELECT, config, {"records": finished(profile, one.source)})
+            continue
+        facts, missing = decontaminate.facts, decontaminate.missing
+        yield Node(f"decontaminate/{name}", DECONTAMINATE, {}, {"records": raw}, facts, missing)
+
+
+def _models(profile: Profile) -> Iterator[Node]:
+    for name, model in profile.models.items():
+        if isinstance(model, SourceModel):
+            config = {"source": model.source, "revision": model.revision, "dtype": model.dtype}
+            yield Node(
+                f"base-model/{name}",
+                BASE_MODEL,
+                {**config, "key": f"models.{name}.source"},
+                {},
+                _of_folder(model.source),
+            )
+        elif isinstance(model, TrainedModel):
+            recipe = profile.recipes[model.recipe].model_dump(mode="json")
+            training = {"recipe": recipe, "label": f"sft {name}", "saved_dtype": _origin(profile, name).dtype}
+            inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
+            yield Node(f"sft/{name}", SFT, training, inputs)
+
+
+def _of_folder(source: str) -> Callable[[], Mapping[str, Any]]:
+    """The sizes and times of a local model's files: they may be replaced."""
+
+    def facts() -> dict[str, Any]:
+        files = sorted(Path(source).rglob("*")) if Path(source).is_dir() else []
+        return {
+            "files": {path.name: [path.stat().st_size, path.stat().st_mtime_ns] for path in files if path.is_file()}
+        }
+
+    return facts
+
+
+def weights(profile: Profile, name: str) -> str:
+    """The node that holds a model's folder."""
+    return f"{'sft' if isinstance(profile.models[name], TrainedModel) else 'base-model'}/{name}"
+
+
+def _origin(profile: Profile, name: str) -> SourceModel:
+    """The weights that a model's trainings began with."""
+    model = profile.models[name]
+    while isinstance(model, TrainedModel):
+        model = profile.models[model.source]
+    assert isinstance(model, SourceModel)
+    return model
+
+
+def _evaluations(profile: Profile) -> Iterator[Node]:
+    for name in profile.models:
+        for benchmark, setting in profile.evaluate.items():
+            answers = None
+            if setting.models is None or name in setting.models:
+                answers = _answers(profile, name, benchmark, setting)
+            if answers is None:
+                continue
+            yield answers
+            config = {
+                "benchmark": benchmark,
+                "protocol": setting.protocol,
+                "scoring": score.settings(profile.scoring, benchmark),
+                "label": f"score {name} {benchmark}",
+            }
+            facts, missing = score.facts(benchmark, setting.protocol), score.missing(benchmark, setting.protocol)
+            yield Node(f"score/{name}/{benchmark}", SCORE, config, {"samples": answers.name}, facts, missing)
+
+
+def _answers(profile: Profile, name: str, benchmark: str, setting: Evaluation) -> Node | None:
+    """The node of a model's answers to a benchmark; None where none were published."""
+    model = profile.models[name]
+    about: dict[str, Any] = {"benchmark": benchmark, "protocol": setting.protocol}
+    if isinstance(model, PublishedAnswers):
+        if benchmark not in model.samples:
+            return None
+        path, key = model.samples[benchmark], f"models.{name}.samples.{benchmark}"
+        sets = complete.facts(benchmark, setting.protocol), complete.missing(benchmark, setting.protocol)
+        facts, missing = published.facts(path, sets[0]), published.missing(key, path, sets[1])
+        return Node(
+            f"published/{name}/{benchmark}", PUBLISHED, {**about, "key": key, "samples": path}, {}, facts, missing
+        )
+    assert not isinstance(setting, Judged) and profile.generation
+    decoding = setting.model_dump(mode="json", exclude={"models", "protocol"})
+    about |= {"style": model.style, "dtype": profile.generation.dtype, "decoding": decoding}
+    return Node(
+        f"generate/{name}/{benchmark}",
+        GENERATE,
+        {**about, "label": f"generate {name} {benchmark}"},
+        {"model": weights(profile, name)},
+        complete.facts(benchmark, setting.protocol),
+        complete.missing(benchmark, setting.protocol),
+    )
+
+
+def _analysis(profile: Profile) -> Iterator[Node]:
+    if profile.analysis is None or not profile.data:
+        return
+    inputs = {name: finished(profile, name) for name in profile.data}
+    if profile.analysis.tokenizer in profile.models:
+        inputs["tokenizer"] = weights(profile, profile.analysis.tokenizer)
+    config = {
+        **_dump(("analysis", profile.analysis)),
+        "names": {name: one.paper or name for name, one in profile.data.items()},
+    }
+    yield Node("analyze", ANALYZE, config, inputs, analyze.facts)
+
+
+def _ordered(nodes: Sequence[Node]) -> list[Node]:
+    """Each node after those that it needs; among those that could come next, in the order of the stages."""
+    left = {node.name: node for node in sorted(nodes, key=lambda node: STAGES.index(node.stage))}
+    done: list[Node] = []
+    while left:
+        ready = next(node for node in left.values() if not set(node.inputs.values()) & set(left))
+        done.append(left.pop(ready.name))
+    return done

@@ -1,0 +1,239 @@
+"""Makes every stale node of a profile, each in a process of its own.
+
+The order is the plan's. A node is stale when its fingerprint (its part of the profile, the content of its inputs, the stage's
+version, and for verdicts what judges) or one of its files differs. Another lock or package makes nothing stale by itself: `status`
+shows it, and `--refresh STAGE` makes it again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from magicoder_repro import artifact, environment
+from magicoder_repro import profile as profiles
+from magicoder_repro.errors import Stopped, UsageError
+from magicoder_repro.pipeline import plan, store
+from magicoder_repro.pipeline.plan import Node
+from magicoder_repro.pipeline.store import Run
+from magicoder_repro.profile import Profile
+from magicoder_repro.progress import say, tell
+from magicoder_repro.report import build as report
+from magicoder_repro.report import compare
+
+_LOCK = ".lock"  # stays in a run's folder
+PROFILE = ".profile.json"
+_END_SECONDS = 10.0  # in which a stopped stage ends by itself
+
+
+def make(node: Node, run: Run, again: bool) -> None:
+    """Makes one node in this process."""
+    module, _, function = node.stage.body.partition(":")
+    body = getattr(importlib.import_module(f"magicoder_repro.{module}"), function)
+    request = run.request(node)
+    with store.alone(request.out):
+        artifact.build(request, body, again)
+
+
+def run_all(
+    profile: Profile,
+    run: Run,
+    targets: Sequence[str],
+    refresh: Sequence[str] = (),
+    verify: bool = False,
+) -> int:
+    """Makes every stale node of the targets; returns how many were made. `refresh`: stages or nodes that are made again in any case;
+    `verify`: every file's hash is compared, not its size and time alone."""
+    report.check_names(profile)
+    every = plan.expand(profile)
+    nodes = plan.needed(every, targets)
+    again = _meant(every, refresh)
+    if outside := sorted(again - {node.name for node in nodes}):
+        raise UsageError(f"--refresh {outside[0]}: it is no part of what is asked for: name it as a stage too")
+    compare.recorded_folder(profile.report)  # a wrong name is told now, not after the work
+    if profile.report.comparable:
+        _nothing_missing(nodes, store.states(run, nodes, verify))
+    for node in nodes:
+        run.check(node)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with _only_run(run.folder) as lock:
+        frozen = run.folder / PROFILE  # what the stages read: the file may be edited meanwhile
+        profiles.save(profile, frozen)
+        place = {node.name: f"[{number}/{len(nodes)}] {node.name}" for number, node in enumerate(nodes, 1)}
+        made: dict[str, Path] = {}
+        for group in _groups(nodes):
+            requests = {node: run.request(node, made) for node in group}
+            stale = []
+            for node, request in requests.items():
+                artifact.tidy(request)
+                reason = "asked for" if node.name in again else store.why_stale(run, node, request, verify)
+                if reason is not None:
+                    stale.append(node)
+                    note = "" if reason == artifact.NOT_MADE else f" (again: {reason})"
+                    say(f"{place[node.name]}: {node.stage.help}{note}")
+            if stale:
+                _in_process(stale, frozen, run, lock, again)
+            for node, request in requests.items():
+                if node in stale:
+                    seconds = artifact.read_manifest(request.out).seconds
+                    say(f"{place[node.name]}: done in {seconds:.0f} s{_drops(request.out)}")
+                run.put(node, request.out)
+                made[node.name] = request.out
+            count += len(stale)
+    return count
+
+
+def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
+    """The nodes, those together that one process makes: they share a large input, and none needs another."""
+    found: list[list[Node]] = []
+    for node in nodes:
+        last = found[-1][-1] if found else None
+        shared = node.stage.shares
+        if last and shared and last.stage is node.stage and last.inputs[shared] == node.inputs[shared]:
+            found[-1].append(node)
+        else:
+            found.append([node])
+    return found
+
+
+def _meant(nodes: Sequence[Node], names: Sequence[str]) -> set[str]:
+    """The nodes that are named, without what they need."""
+    found = {
+        one.name
+        for one in nodes
+        for name in names
+        if name in (one.name, one.stage.name) or one.name.startswith(f"{name}/")
+    }
+    if names and not found:
+        plan.needed(nodes, names)  # says which there are
+    return found
+
+
+def _nothing_missing(nodes: Sequence[Node], states: Mapping[str, store.State]) -> None:
+    """Where numbers are to be compared with the paper's, what is missing is an error before the work starts."""
+    found = [f"{node.name}: {gap}" for node in nodes if states[node.name].reason for gap in node.missing()]
+    if found:
+        more = f" (and {len(found) - 1} more: `magicoder plan` lists them)" if len(found) > 1 else ""
+        raise UsageError(f"report.comparable needs everything here: {found[0]}{more}")
+
+
+def show(profile: Profile, run: Run, targets: Sequence[str] = (), verify: bool = False) -> None:
+    """Prints the nodes as a tree: up to date, stale and why, what is missing and the mend. Nothing is made."""
+    report.check_names(profile)
+    nodes = plan.needed(plan.expand(profile), targets)
+    states = store.states(run, nodes, verify)
+    for node in nodes:
+        depth = 0 if "/" not in node.name else 1
+        tell(f"{'  ' * depth}{node.name:{44 - 2 * depth}} {states[node.name].reason or 'up to date'}")
+        for gap in node.missing() if states[node.name].reason else ():
+            tell(f"{'  ' * (depth + 1)}missing: {gap}")
+    stale = sum(state.reason is not None for state in states.values())
+    tell(f"{len(nodes) - stale} of {len(nodes)} nodes are up to date, {stale} would be made")
+    if profile.report.comparable:
+        _nothing_missing(nodes, states)
+
+
+def collect(run: Run, interrupted: bool, delete: bool) -> None:
+    """Says which results no run leads to; deletes them. Not while a run works: it may need them the next moment."""
+    with ExitStack() as locks:
+        if delete:
+            for folder in store.runs_of(run):
+                if (folder / _LOCK).is_file():
+                    locks.enter_context(_only_run(folder))
+        found = store.garbage(run, interrupted)
+        for path, size in found:
+            tell(f"{path}  {size / 1e6:.1f} MB")
+        total = sum(size for _, size in found) / 1e6
+        tell(f"{len(found)} results, {total:.1f} MB" + ("" if delete or not found else ": `--yes` deletes them"))
+        if delete:
+            store.remove([path for path, _ in found])
+
+
+def status(profile: Profile, run: Run) -> None:
+    """Prints what each node was made with, where that is not what is here now."""
+    now, lock = environment.versions(), environment.lock_sha256("core")
+    for node in plan.expand(profile):
+        folder = run.link(node.name)
+        if not (folder / artifact.MANIFEST).is_file():
+            tell(f"{node.name}: not made yet")
+            continue
+        manifest = artifact.read_manifest(folder)
+        then = manifest.versions
+        other = [
+            f"{name} {then.get(name)}, now {now.get(name)}"
+            for name in {**then, **now}
+            if then.get(name) != now.get(name)
+        ]
+        if manifest.environment["lock_sha256"] != lock:
+            other.append("another lock")
+        made = f"made in {manifest.seconds:.0f} s, commit {str(manifest.commit)[:8]}"
+        tell(
+            f"{node.name}: {made}"
+            + (f"; made with {'; '.join(other)}: `--refresh {node.name}` makes it again" if other else "")
+        )
+
+
+def _drops(folder: Path) -> str:
+    manifest = artifact.read_manifest(folder)
+    kept = manifest.counts.get("kept")
+    parts = [f"{kept} kept"] if kept is not None else []
+    parts += [f"{count} dropped: {reason}" for reason, count in manifest.dropped.items()]
+    return f", {', '.join(parts)}" if parts else ""
+
+
+def _in_process(nodes: Sequence[Node], profile: Path, run: Run, lock: int, again: set[str]) -> None:
+    """A process a group of nodes: its memory is given back. It ends with this one, and holds the lock until it has ended."""
+    names = [node.name for node in nodes]
+    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", *names, "--profile", str(profile)]
+    command += ["--runs", str(run.folder), "--store", str(run.store), "--parent", str(os.getpid())]
+    command += [word for name in names if name in again for word in ("--again", name)]
+    # Threads that wait for each other sleep: spinning, they take the core from one that works as soon as anything else runs here.
+    variables = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    process = subprocess.Popen(
+        command,
+        pass_fds=(lock,),
+        env=variables,
+        # a terminal sends Ctrl-C to both: the stage leaves it to this process, which then ends it by SIGTERM
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    if code in (-signal.SIGTERM, 128 + signal.SIGTERM):
+        raise Stopped(signal.SIGTERM)
+    if code < 0:
+        raise UsageError(
+            f"{names[0]}: ended by signal {-code} ({signal.Signals(-code).name}): "
+            "out of memory? start the same command again, it goes on where it was"
+        )
+    if code:
+        raise SystemExit(code)
+
+
+@contextmanager
+def _only_run(folder: Path) -> Iterator[int]:
+    """Two runs in one folder would spoil each other: the second one is refused. Gives the lock's descriptor."""
+    handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{folder}: another run works there: wait for it or stop it") from None
+        yield handle
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Three problems: a program reads standard input and must print what is wanted. The smallest benchmark there can be."""
