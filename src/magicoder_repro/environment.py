@@ -43,9 +43,7 @@ def lock_sha256(environment: str) -> str:
 
 
 def interpreter(environment: str) -> Path:
-    """The Python of an environment: this one's in a container, else the one under `.envs/`."""
-    if os.environ.get("MAGICODER_ENVIRONMENT") == environment:
-        return Path(sys.executable)
+    """The Python of an environment, under `.envs/`."""
     python = ROOT / ".envs" / environment / "bin" / "python"
     if not python.exists():
         raise UsageError(f"the environment {environment!r} is not there: run `make .envs/{environment}/.ready`")
@@ -59,8 +57,6 @@ def cache() -> Path:
 
 def built(environment: str) -> str | None:
     """The sha256 of the lock that an environment was built from; None when it is not there."""
-    if os.environ.get("MAGICODER_ENVIRONMENT") == environment:
-        return lock_sha256(environment)
     ready = ROOT / ".envs" / environment / ".ready"
     return ready.read_text().strip() if ready.is_file() else None
 
