@@ -44,7 +44,7 @@ def _pack(path: Path, content: bytes | str | Any) -> Path:
     """A gzip file of bytes, of lines or of a JSON document."""
     if not isinstance(content, bytes):
         content = (content if isinstance(content, str) else json.dumps(content)).encode()
-    path.write_bytes(gzip.compress(content))
+    path.write_bytes(gzip.compress(content, mtime=0))
     return path
 
 
@@ -69,11 +69,11 @@ def test_a_packed_file_is_read_as_a_plain_one(tmp_path: Path) -> None:
         (gzip.compress(_jsonl(LINES).encode())[:5], r"\S+s\.jsonl\.gz: not a whole gzip file \("),
         (b"\x1f\x8b\x08\x00" + b"x" * 50, r"\S+s\.jsonl\.gz: not a whole gzip file \("),
         (_jsonl(LINES).encode(), r"\S+s\.jsonl\.gz: not a whole gzip file \(Not a gzipped file"),
-        (gzip.compress(b""), r"\S+s\.jsonl\.gz: no sample in it"),
-        (gzip.compress(b"\n\n{]\n"), r"\S+s\.jsonl\.gz:3: not JSON \(.*: mend or remove this line"),
-        (gzip.compress(b"\n[]\n"), r"\S+s\.jsonl\.gz:2: a list, not a JSON object"),
-        (gzip.compress(b'{"task_id": "a"}\n\n{}\n'), r"\S+s\.jsonl\.gz:3: the field 'task_id' is missing"),
-        (gzip.compress(b'{"task_id": 3}\n'), r"\S+s\.jsonl\.gz:1: the field 'task_id' is not text"),
+        (gzip.compress(b"", mtime=0), r"\S+s\.jsonl\.gz: no sample in it"),
+        (gzip.compress(b"\n\n{]\n", mtime=0), r"\S+s\.jsonl\.gz:3: not JSON \(.*: mend or remove this line"),
+        (gzip.compress(b"\n[]\n", mtime=0), r"\S+s\.jsonl\.gz:2: a list, not a JSON object"),
+        (gzip.compress(b'{"task_id": "a"}\n\n{}\n', mtime=0), r"\S+s\.jsonl\.gz:3: the field 'task_id' is missing"),
+        (gzip.compress(b'{"task_id": 3}\n', mtime=0), r"\S+s\.jsonl\.gz:1: the field 'task_id' is not text"),
     ],
 )
 def test_a_bad_packed_file_is_one_line(content: bytes, message: str, tmp_path: Path) -> None:
