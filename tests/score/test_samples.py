@@ -65,8 +65,8 @@ def test_a_packed_file_is_read_as_a_plain_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(_jsonl(LINES).encode())[:-20], r"\S+s\.jsonl\.gz: not a whole gzip file \("),
-        (gzip.compress(_jsonl(LINES).encode())[:5], r"\S+s\.jsonl\.gz: not a whole gzip file \("),
+        (gzip.compress(_jsonl(LINES).encode(), mtime=0)[:-20], r"\S+s\.jsonl\.gz: not a whole gzip file \("),
+        (gzip.compress(_jsonl(LINES).encode(), mtime=0)[:5], r"\S+s\.jsonl\.gz: not a whole gzip file \("),
         (b"\x1f\x8b\x08\x00" + b"x" * 50, r"\S+s\.jsonl\.gz: not a whole gzip file \("),
         (_jsonl(LINES).encode(), r"\S+s\.jsonl\.gz: not a whole gzip file \(Not a gzipped file"),
         (gzip.compress(b"", mtime=0), r"\S+s\.jsonl\.gz: no sample in it"),
