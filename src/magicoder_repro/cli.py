@@ -84,9 +84,10 @@ def run(
 @app.command(hidden=True)
 def stage(
     names: list[str],
-    profile: _Profile,
     runs: Annotated[Path, typer.Option()],
     store: Annotated[Path, typer.Option()],
+    profile: _Profile = "smoke",
+    frozen: Annotated[int | None, typer.Option(help="A descriptor of the profile, in its place.")] = None,
     parent: Annotated[int | None, typer.Option(help="Process with which this one ends.")] = None,
     again: Annotated[list[str] | None, typer.Option("--again")] = None,
 ) -> None:
@@ -100,7 +101,9 @@ def stage(
         processes.end_with(parent)
     try:
         with temporary.own_folder():
-            for node in plan.exactly(plan.expand(profiles.load(profile)), names):
+            path = Path(f"/proc/self/fd/{frozen}")  # opened anew: from the beginning
+            loaded = profiles.load(profile) if frozen is None else profiles.thawed(path.read_bytes())
+            for node in plan.exactly(plan.expand(loaded), names):
                 pipeline.make(node, Run(runs, store), node.name in (again or ()))
     except errors.Stopped as stop:  # `run` says so
         raise SystemExit(stop.code) from None

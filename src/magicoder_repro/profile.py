@@ -5,6 +5,7 @@ A misspelt key, a missing one or a wrong type is an error that names the key and
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from magicoder_repro import benchmarks, records, strict_yaml
+from magicoder_repro import benchmarks, strict_yaml
 from magicoder_repro.benchmarks.base import Style
 from magicoder_repro.environment import ROOT
 from magicoder_repro.errors import UsageError, nearest
@@ -347,12 +348,12 @@ def known() -> list[str]:
 
 def load(name: str) -> Profile:
     """Reads profiles/NAME.yaml, or the file that NAME is the path of."""
-    path = Path(name) if name.endswith((".yaml", ".yml", ".json")) else PROFILES / f"{name}.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
         hint = nearest(name, known())
         raise UsageError(f"unknown profile {name!r}: {hint}profiles/ has {', '.join(known())}")
     try:
-        content = (records.loads if path.suffix == ".json" else strict_yaml.load)(path.read_bytes())
+        content = strict_yaml.load(path.read_bytes())
     except ValueError as error:
         raise UsageError(f"{path}: not YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict):
@@ -367,9 +368,14 @@ def load(name: str) -> Profile:
     return profile
 
 
-def save(profile: Profile, path: Path) -> None:
-    """Writes a profile for `load`, as it is now."""
-    records.write_json(path, profile.model_dump(mode="json", by_alias=True, exclude_unset=True))
+def frozen(profile: Profile) -> bytes:
+    """A profile as it is now, for `thawed` in another process: its file may be edited meanwhile."""
+    return json.dumps(profile.model_dump(mode="json", by_alias=True, exclude_unset=True)).encode()
+
+
+def thawed(content: bytes) -> Profile:
+    """The profile that `frozen` has made this of."""
+    return Profile.model_validate(json.loads(content))
 
 
 def check_names(profile: Profile) -> None:

@@ -190,9 +190,9 @@ def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: 
     resumed = run(tmp_path / "killed", 0)
     assert resumed.returncode == 0 and "missing keys" not in resumed.stderr  # tied weights are in a checkpoint once
     whole, killed = (artifact.read_manifest(tmp_path / name) for name in ("whole", "killed"))
-    assert whole["outputs"] == killed["outputs"]
-    assert {"model.safetensors", "log.jsonl"} <= set(whole["outputs"])
-    assert whole["counts"]["steps"] == 6
+    assert whole.outputs == killed.outputs
+    assert {"model.safetensors", "log.jsonl"} <= set(whole.outputs)
+    assert whole.counts["steps"] == 6
     log = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss"] < log[0]["loss"]
 

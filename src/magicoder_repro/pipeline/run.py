@@ -29,7 +29,6 @@ from magicoder_repro.report import build as report
 from magicoder_repro.report import compare
 
 _LOCK = ".lock"  # stays in a run's folder
-PROFILE = ".profile.json"
 _END_SECONDS = 10.0  # in which a stopped stage ends by itself
 
 
@@ -65,8 +64,6 @@ def run_all(
     run.folder.mkdir(parents=True, exist_ok=True)
     count = 0
     with _only_run(run.folder) as lock:
-        frozen = run.folder / PROFILE  # what the stages read: the file may be edited meanwhile
-        profiles.save(profile, frozen)
         place = {node.name: f"[{number}/{len(nodes)}] {node.name}" for number, node in enumerate(nodes, 1)}
         made: dict[str, Path] = {}
         for group in _groups(nodes):
@@ -80,7 +77,7 @@ def run_all(
                     note = "" if reason == artifact.NOT_MADE else f" (again: {reason})"
                     say(f"{place[node.name]}: {node.stage.help}{note}")
             if stale:
-                _in_process(stale, frozen, run, lock, again)
+                _in_process(stale, profile, run, lock, again)
             for node, request in requests.items():
                 if node in stale:
                     seconds = artifact.read_manifest(request.out).seconds
@@ -189,21 +186,24 @@ def _drops(folder: Path) -> str:
     return f", {', '.join(parts)}" if parts else ""
 
 
-def _in_process(nodes: Sequence[Node], profile: Path, run: Run, lock: int, again: set[str]) -> None:
+def _in_process(nodes: Sequence[Node], profile: Profile, run: Run, lock: int, again: set[str]) -> None:
     """A process a group of nodes: its memory is given back. It ends with this one, and holds the lock until it has ended."""
     names = [node.name for node in nodes]
-    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", *names, "--profile", str(profile)]
+    frozen = os.memfd_create("profile")  # in memory: it may hold the password of an address
+    os.write(frozen, profiles.frozen(profile))
+    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", *names, "--frozen", str(frozen)]
     command += ["--runs", str(run.folder), "--store", str(run.store), "--parent", str(os.getpid())]
     command += [word for name in names if name in again for word in ("--again", name)]
     # Threads that wait for each other sleep: spinning, they take the core from one that works as soon as anything else runs here.
     variables = {"OMP_WAIT_POLICY": "passive", **os.environ}
     process = subprocess.Popen(
         command,
-        pass_fds=(lock,),
+        pass_fds=(lock, frozen),
         env=variables,
         # a terminal sends Ctrl-C to both: the stage leaves it to this process, which then ends it by SIGTERM
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
+    os.close(frozen)
     try:
         code = process.wait()
     except BaseException:

@@ -314,7 +314,8 @@ def _execute(executor: Executor, common: dict[str, Any], job: _Job) -> None:
         import ray
         from datatrove.executor.ray import RayPipelineExecutor
 
-        ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+        # without an address Ray would join whatever cluster it finds on this machine
+        ray.init(address=os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False)
         RayPipelineExecutor(**common, **executor.options).run()
     else:
         from datatrove.executor.slurm import SlurmPipelineExecutor

@@ -669,7 +669,7 @@ def test_a_task_id_that_is_not_text_is_one_line(benchmark: str, skip: list[str],
     command = [sys.executable, "-m", "magicoder_repro.cli", "score", benchmark, str(samples), "-o", str(tmp_path / "o")]
     done = subprocess.run([*command, *skip], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert 'a task_id is ["a"], not text' in done.stderr
+    assert "samples.jsonl:1: the field 'task_id' is not text" in done.stderr
 
 
 def test_the_command_judges_and_compares(tmp_path: Path) -> None:
