@@ -84,6 +84,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 shutil.copytree(result, folder / store.NAME / result.name)
     done = _run(_command(folder))
     assert done.returncode == 0, done.stderr[-3000:]
+    gc = [sys.executable, "-m", "magicoder_repro.cli", "gc", "--yes", "--runs", str(folder)]
+    assert _run(gc).returncode == 0  # what was made with other data
     return folder
 
 
