@@ -7,6 +7,7 @@ import ctypes
 import dataclasses
 import errno
 import fcntl
+import gc
 import json
 import os
 import shutil
@@ -59,6 +60,7 @@ def nothing_left() -> Iterator[None]:
     """No test leaves a process or a descriptor behind. Orphans of sandboxes become our children: none can hide."""
     before = children(), len(list(Path("/proc/self/fd").iterdir()))
     yield
+    gc.collect()  # an interrupt's traceback holds files that were open, in a circle
     assert (children(), len(list(Path("/proc/self/fd").iterdir()))) == before
 
 
