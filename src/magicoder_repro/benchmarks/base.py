@@ -27,6 +27,8 @@ Style = Literal["magicoder", "completion"]
 PROTOCOLS = ("paper", "current")
 """What the paper's authors ran, and what people run today."""
 FENCE = "```"
+SETTINGS_OF_ALL = ("workers", "sandbox", "executor")
+"""What every benchmark reads of `Scoring`."""
 _FETCH_SECONDS, _MOST_BYTES = 60.0, 1 << 28
 
 
@@ -122,7 +124,7 @@ class Benchmark:
     subsets: tuple[str, ...] = ()
     """MultiPL-E's languages; none for a benchmark of one set."""
     options: ClassVar[frozenset[str]] = frozenset({"memory_mb"})
-    """The settings of `Scoring` that it reads, beside those of all: workers, sandbox, executor."""
+    """The settings of `Scoring` that it reads, beside `SETTINGS_OF_ALL`."""
     reference: Mapping[tuple[str | None, str], tuple[str, str]] = MappingProxyType({})
     """(subset or group, metric) -> the paper's table (a file of results/reference) and its column."""
     groups_name: ClassVar[str | None] = None
@@ -223,7 +225,7 @@ class Benchmark:
 
     def gap(self, subset: str | None, judging: Judging) -> str | None:
         """Why this cannot be judged here, and the mend; None when it can."""
-        return None
+        return next(iter(self.missing(judging.protocol)), None)
 
     def missing(self, protocol: str) -> Sequence[str]:
         """What it takes to judge and is not here, each with the mend; a quick look."""

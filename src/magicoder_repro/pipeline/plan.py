@@ -99,14 +99,21 @@ def needed(nodes: Sequence[Node], targets: Sequence[str]) -> list[Node]:
             for source in by_name[name].inputs.values():
                 add(source)
 
-    for target in targets:
-        found = [one.name for one in nodes if target in (one.name, one.stage.name) or one.name.startswith(f"{target}/")]
-        if not found:
-            names = [*dict.fromkeys(node.stage.name for node in nodes), *by_name]
-            raise UsageError(f"unknown stage {target!r}: {nearest(target, names)}one of {', '.join(names)}")
-        for name in found:
-            add(name)
+    for name in meant(nodes, targets):
+        add(name)
     return [node for node in nodes if not targets or node.name in wanted]
+
+
+def meant(nodes: Sequence[Node], targets: Sequence[str]) -> list[str]:
+    """The names of the nodes that the targets mean, without what they need."""
+    found: dict[str, None] = {}
+    for target in targets:
+        names = [one.name for one in nodes if target in (one.name, one.stage.name) or one.name.startswith(f"{target}/")]
+        if not names:
+            valid = list(dict.fromkeys([*(node.stage.name for node in nodes), *(node.name for node in nodes)]))
+            raise UsageError(f"unknown stage {target!r}: {nearest(target, valid)}one of {', '.join(valid)}")
+        found |= dict.fromkeys(names)
+    return list(found)
 
 
 def exactly(nodes: Sequence[Node], names: Sequence[str]) -> list[Node]:

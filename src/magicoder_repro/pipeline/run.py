@@ -53,7 +53,7 @@ def run_all(
     report.check_names(profile)
     every = plan.expand(profile)
     nodes = plan.needed(every, targets)
-    again = _meant(every, refresh)
+    again = set(plan.meant(every, refresh))
     if outside := sorted(again - {node.name for node in nodes}):
         raise UsageError(f"--refresh {outside[0]}: it is no part of what is asked for: name it as a stage too")
     compare.recorded_folder(profile.report)  # a wrong name is told now, not after the work
@@ -98,19 +98,6 @@ def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
             found[-1].append(node)
         else:
             found.append([node])
-    return found
-
-
-def _meant(nodes: Sequence[Node], names: Sequence[str]) -> set[str]:
-    """The nodes that are named, without what they need."""
-    found = {
-        one.name
-        for one in nodes
-        for name in names
-        if name in (one.name, one.stage.name) or one.name.startswith(f"{name}/")
-    }
-    if names and not found:
-        plan.needed(nodes, names)  # says which there are
     return found
 
 

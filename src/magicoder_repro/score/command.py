@@ -13,15 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from magicoder_repro import benchmarks, outputs, records, sandbox
-from magicoder_repro.benchmarks.base import Benchmark, Dataset, Judging
+from magicoder_repro.benchmarks.base import SETTINGS_OF_ALL, Benchmark, Dataset, Judging
 from magicoder_repro.errors import UsageError, nearest
 from magicoder_repro.profile import Executor, Scoring
 from magicoder_repro.progress import say
 from magicoder_repro.score import pass_at_k, run, samples
 from magicoder_repro.score.result import Result
 from magicoder_repro.score.workers import Workers
-
-_OF_ALL = ("workers", "sandbox", "executor")  # settings that every benchmark reads
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def settings(benchmark: Benchmark, words: Sequence[str]) -> Scoring:
     """The scoring model from `KEY=VALUE` words, `executor.KEY=VALUE` for what is datatrove's. A key that this benchmark does not read
     is an error: it would change nothing."""
     found: dict[str, Any] = {"workers": len(os.sched_getaffinity(0))}
-    allowed = sorted({*_OF_ALL, *benchmark.options})
+    allowed = sorted({*SETTINGS_OF_ALL, *benchmark.options})
     for word in words:
         key, equals, value = word.partition("=")
         head, dot, rest = key.partition(".")

@@ -275,10 +275,9 @@ def of_subset(result: Result, subset: str, of: int) -> Result:
     own = result.languages[subset]
     tasks = [task for task in result.tasks if task.language == subset]
     statuses = Counter(sample.status for task in tasks for sample in task.samples)
-    whole = {"partial": {"tasks": len(tasks), "of": of}} if len(tasks) < of else {"partial": None}
     return result.model_copy(
         update={
-            **whole,
+            "partial": {"tasks": len(tasks), "of": of} if len(tasks) < of else None,
             "dataset": own.dataset,
             "metrics": own.metrics,
             "languages": {subset: own},

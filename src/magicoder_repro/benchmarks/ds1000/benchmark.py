@@ -80,9 +80,6 @@ class LibraryProblems(Benchmark):
         mend = f"make .envs/{home}/.ready, then the same command again"
         return () if environment.ready(home) else (f"the environment {home} is not built: {mend}",)
 
-    def gap(self, subset: str | None, judging: Judging) -> str | None:
-        return next(iter(self.missing(judging.protocol)), None)
-
     def job(self, task: records.Record) -> str:
         """A library's problems share their warm interpreters."""
         return self.group(task)

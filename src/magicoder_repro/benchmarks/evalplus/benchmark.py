@@ -105,9 +105,6 @@ class EvalPlus(Benchmark):
         home = environment_of(protocol)
         return () if environment.ready(home) else (f"the environment {home} is not built: make .envs/{home}/.ready",)
 
-    def gap(self, subset: str | None, judging: Judging) -> str | None:
-        return next(iter(self.missing(judging.protocol)), None)
-
     def early(self, protocol: str) -> JudgeSpec | None:
         home = environment_of(protocol) if protocol in VERSIONS else None
         return JudgeSpec(home, _JUDGE, {}) if home and environment.ready(home) else None
