@@ -57,7 +57,7 @@ check-fast: $(READY) ## the tests that need seconds and no processes, for the in
 	@$(PYTEST) $(SPREAD) -m "not process and not sandbox and not timing and not chain and not published"
 check-published: $(READY) .envs/evalplus-0.3.1/.ready ## published answers with the one task whose inputs take minutes to run
 	@$(PYTEST) -m published
-check-ds1000: $(READY) .envs/ds1000/.ready ## the tests of the DS-1000 judge, with its libraries (7 GB, minutes)
+check-ds1000: $(READY) .envs/ds1000/.ready .envs/ds1000-original/.ready ## the tests of the DS-1000 judges, with their libraries (12 GB, minutes)
 	@$(PYTEST) tests/benchmarks/ds1000
 LOCK := .envs/core/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	--no-emit-find-links --python-platform x86_64-unknown-linux-gnu

@@ -17,7 +17,7 @@ fail() { echo "error: $1" >&2; exit 2; }
 [ -f "$spec/requirements.lock" ] || fail "docker/$name/requirements.lock does not exist: the environments are $(cd "$here" && ls */requirements.lock | sed 's|/.*||' | paste -sd' ')"
 version=3.11
 if [ -f "$spec/python.txt" ]; then
-    version=$(cat "$spec/python.txt")
+    version=$(cut -d. -f1,2 "$spec/python.txt") # a third number is the lock's: packages that want at least that
     python=
     for candidate in "${PYTHON:-}" "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python \
         "$HOME/.local/share/uv/python/cpython-$version".*/bin/python; do
@@ -33,9 +33,17 @@ umask 022 # programs in the sandbox read the environment as another user
 rm -f "$prefix/.ready"
 rm -rf "$prefix"
 "$python" -m venv "$prefix"
+uv=$prefix/bin/uv
+maker=$prefix/bin/python
+at=
+if "$maker" -c 'import sys; sys.exit(sys.version_info >= (3, 8))'; then # uv's package wants 3.8, uv itself does not: beside the environment
+    maker=${PYTHON:-python3.11}
+    at=aside
+    uv=$prefix/uv/bin/uv
+fi
 # compiled here: a sandbox reads the environment and cannot write to it, and some machines forbid it (PYTHONDONTWRITEBYTECODE)
-uv() { "$prefix/bin/uv" pip install --quiet --compile-bytecode --python "$prefix/bin/python" --no-deps "$@"; }
-"$prefix/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r "$here/uv.txt"
+uv() { "$uv" pip install --quiet --compile-bytecode --python "$prefix/bin/python" --no-deps "$@"; }
+"$maker" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes ${at:+--target "$prefix/uv"} -r "$here/uv.txt"
 if [ -f "$spec/torch.txt" ]; then
     echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
     "$prefix/bin/python" "$here/torch_build.py" "$spec" "$prefix"

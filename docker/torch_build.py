@@ -35,7 +35,8 @@ def locked(path: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     hashes: set[str] = set()
     for line in path.read_text().splitlines():
-        if pin := re.match(r"([A-Za-z0-9._-]+)==", line):
+        pin = re.match(r"([A-Za-z0-9._-]+)==", line)
+        if pin:
             hashes = found.setdefault(normalized(pin[1]), set())
         hashes.update(re.findall(r"--hash=sha256:([0-9a-f]{64})", line))
     return found
@@ -59,7 +60,7 @@ def sha256(path: Path) -> str:
     """Of a file, in hex."""
     with path.open("rb") as file:
         found = hashlib.sha256()
-        while chunk := file.read(1 << 20):
+        for chunk in iter(lambda: file.read(1 << 20), b""):
             found.update(chunk)
     return found.hexdigest()
 

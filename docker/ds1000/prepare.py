@@ -1,75 +1,29 @@
-"""What the environment holds besides packages: `python prepare.py PREFIX` puts the example tables of seaborn and scikit-learn that
-some problems load into PREFIX/share, and compiles the packages, which are read-only when programs are judged.
-
-A table comes from MAGICODER_DATA (seaborn/NAME.csv, scikit-learn/cal_housing.tgz) or from its public home, and is checked by its
-sha256. One that cannot be had is named; the problems that load it are then marked in every result.
-"""
+"""`python prepare.py PREFIX`: the example tables of seaborn and scikit-learn go into PREFIX/share. Where they come from:
+`docker/example_tables.py`, and scikit-learn/cal_housing.tgz under MAGICODER_DATA."""
 
 from __future__ import annotations
 
-import compileall
-import hashlib
-import os
-import socket
 import sys
-import urllib.request
 from pathlib import Path
 
 from sklearn.datasets import _california_housing
 
-TABLES = {
-    "exercise": "d67ff5896d7d262bba3ec0bd7a8db410e56afc96a0436e08dfe53016d5f1e4e6",
-    "penguins": "e07636bd8af74260099ea2f8678e2eabbf35def579940cc76f67061ee16c06c1",
-    "planets": "a6d10044887e17396974525a366f5fa2e4b34df70f491e64eb9943de0e3d3825",
-    "tips": "e54cc4d2ce1bff65d32ca60b3e4b802e06bde1d7e7caf6f796f6bf7370e863b0",
-}
-HOME = "https://raw.githubusercontent.com/mwaskom/seaborn-data/master"
-SECONDS, MOST_BYTES = 60, 1 << 20
-
-
-def content(data: Path, name: str) -> bytes:
-    """One of seaborn's tables; OSError when it cannot be had, ValueError when it is another one."""
-    local = data / "seaborn" / f"{name}.csv"
-    if local.is_file():
-        found, place = local.read_bytes(), str(local)
-    else:
-        place = f"{HOME}/{name}.csv"
-        with urllib.request.urlopen(place) as reply:
-            found = reply.read(MOST_BYTES)
-    if hashlib.sha256(found).hexdigest() != TABLES[name]:
-        raise ValueError(f"{place} is not the table that is pinned")
-    return found
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import example_tables
 
 
 def main() -> None:
     """Fills PREFIX/share."""
-    socket.setdefaulttimeout(SECONDS)
     prefix = Path(sys.argv[1]).resolve()
-    data = Path(os.environ.get("MAGICODER_DATA") or Path(__file__).parents[2] / "data").resolve()
-    missing = []
-    folder = prefix / "share" / "seaborn-data"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in TABLES:
-        try:
-            (folder / f"{name}.csv").write_bytes(content(data, name))
-        except (OSError, ValueError) as error:
-            missing.append(f"{name} ({error})")
-    archive = data / "scikit-learn" / "cal_housing.tgz"
+    missing = example_tables.put(prefix)
+    archive = example_tables.data() / "scikit-learn" / "cal_housing.tgz"
     if archive.is_file():
         _california_housing.ARCHIVE = _california_housing.ARCHIVE._replace(url=archive.as_uri())
     try:
         _california_housing.fetch_california_housing(data_home=prefix / "share" / "scikit-learn")
     except OSError as error:
         missing.append(f"California housing ({error})")
-    if missing:
-        print(
-            f"ds1000: example tables that could not be had: {', '.join(missing)}: the problems that load them are marked"
-        )
-        print(
-            "ds1000: put them into MAGICODER_DATA (seaborn/NAME.csv, scikit-learn/cal_housing.tgz) and build the environment again"
-        )
-    for packages in prefix.glob("lib/python*/site-packages"):
-        compileall.compile_dir(packages, quiet=2, workers=0)
+    example_tables.finish(prefix, missing, "seaborn/NAME.csv, scikit-learn/cal_housing.tgz")
 
 
 if __name__ == "__main__":

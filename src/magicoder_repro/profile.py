@@ -301,8 +301,8 @@ class Scoring(_Strict):
     program_seconds: float = Field(
         default=60.0, gt=0, description="the same for all calls together; protocol `current` only"
     )
-    ds1000_seconds: float = Field(
-        default=120.0, gt=0, description="CPU seconds of one DS-1000 program; 120 is the benchmark's own limit"
+    ds1000_seconds: float | None = Field(
+        default=None, gt=0, description="CPU seconds of one DS-1000 program; null: the release's own limit (60 or 120)"
     )
     memory_mb: int = Field(default=4096, gt=0)
     sandbox: Literal["auto", "container", "bubblewrap", "userns", "none"] = Field(

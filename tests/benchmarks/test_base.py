@@ -68,6 +68,6 @@ def test_another_file_is_refused_and_nothing_is_written(served: list[str], tmp_p
 
 def test_a_benchmark_without_a_home_says_where_its_file_belongs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no public home .*ds1000/ds1000\.jsonl"):
-        base.fetch(benchmarks.get("ds1000"), "paper", tmp_path)
+        base.fetch(benchmarks.get("ds1000"), "current", tmp_path)
     with pytest.raises(UsageError, match="run `magicoder fetch mbpp --protocol current`"):
         benchmarks.get("mbpp").load("current", data=tmp_path)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import vermin
 
 from magicoder_repro.environment import ROOT
 
@@ -57,6 +58,13 @@ def test_a_guest_imports_the_standard_library_and_its_neighbours(path: Path) -> 
 @pytest.mark.parametrize("path", GUESTS, ids=_name)
 def test_a_guest_keeps_to_the_syntax_of_the_oldest_python_it_meets(path: Path) -> None:
     ast.parse(path.read_text(), feature_version=_target(path))
+
+
+@pytest.mark.parametrize("path", GUESTS, ids=_name)
+def test_a_guest_keeps_to_the_library_of_the_oldest_python_it_meets(path: Path) -> None:
+    """`zip(..., strict=True)` is no error of syntax. A line with `# novm` runs only where it can."""
+    _, oldest = vermin.visit(path.read_text(), vermin.Config()).minimum_versions()
+    assert oldest <= _target(path)
 
 
 def test_the_oldest_python_is_the_environment_s() -> None:

@@ -127,6 +127,23 @@ def test_files_of_no_task_are_named(tmp_path: Path) -> None:
     )
 
 
+def test_the_folders_of_the_papers_script(tmp_path: Path) -> None:
+    for name in ("Numpy/Completion/q0/10.py", "Numpy/Completion/q0/2.py", "Pandas/Completion/q0/0.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "Numpy/Completion/q0/FINISHED").touch()
+    given = _read(tmp_path, "ds1000")
+    assert [(row["problem_id"], row["completion"][-5:]) for row in given.rows] == [
+        ("1", "/2.py"),
+        ("1", "10.py"),
+        ("0", "/0.py"),
+    ]
+    assert given.form == "a folder of DS-1000's completions"
+    (tmp_path / "Numpy/Completion/q7").mkdir()
+    (tmp_path / "Numpy/Completion/q7/0.py").touch()
+    _refused(partial(_read, tmp_path, "ds1000"), r"\S+: 1 files are of no problem .*: Numpy/Completion/q7/0\.py$")
+
+
 def test_an_empty_folder_and_one_for_a_benchmark_without_whole_programs(tmp_path: Path) -> None:
     _refused(partial(_read, tmp_path), r"\S+: no sample in it")
     _refused(partial(_read, tmp_path, "ds1000"), r"\S+: a folder of \.py files .* minibench-ds1000 does not take")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import http.client
 import json
 import os
+import tempfile
 import urllib.request
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -180,6 +181,10 @@ class Benchmark:
             raise UsageError(f"{path}: not {file.name} {file.version}: its sha256 is {sha256}, not {file.sha256}")
         return Dataset(file.name, file.version, sha256, [], path)
 
+    def identify(self, file: File, path: Path) -> str:
+        """The hash of a file that was fetched, to be compared with the pinned one."""
+        return file_sha256(path)
+
     def protocol(self, name: str) -> Protocol:
         """What a protocol's name stands for."""
         if name not in self.protocols:
@@ -286,14 +291,17 @@ def fetch(benchmark: Benchmark, protocol: str = "paper", data: Path | None = Non
     if file.url is None:
         more = " and the other languages' beside it" if benchmark.subsets else ""
         raise UsageError(f"{benchmark.name}: no public home is known to this command: put the file at {path}{more}")
-    if path.is_file() and file_sha256(path) == file.sha256:
-        return path
+    with suppress(UsageError):  # what is missing or another one is fetched
+        return benchmark.find(protocol, next(iter(files)), data).path
     try:
         with urllib.request.urlopen(file.url, timeout=_FETCH_SECONDS) as reply:
             content = reply.read(_MOST_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise UsageError(f"{file.url}: {error}: download it elsewhere and put it at {path}") from None
-    sha256 = hashlib.sha256(content).hexdigest()
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder, path.name)
+        aside.write_bytes(content)
+        sha256 = benchmark.identify(file, aside)
     if sha256 != file.sha256:
         raise UsageError(
             f"{file.url}: not {file.name} {file.version}: its sha256 is {sha256}, not {file.sha256}: nothing was written"

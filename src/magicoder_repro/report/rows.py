@@ -131,6 +131,8 @@ def scores(folder: Path, name: str, model: Mapping[str, Any]) -> list[Row]:
             whole, which = result["tasks"] == result["of"], "" if result["prompt"] == "published" else "first "
             subset = "" if whole else f", {which}{result['tasks']} of {result['of']}"
             protocol = "" if result["protocol"] == "paper" else f", protocol {result['protocol']}"
+            if "libraries" in result:  # of DS-1000 there are two releases, each with libraries of its own
+                protocol = f", protocol {result['protocol']}: {result['scorer']}"
             comparable = whole and result["protocol"] == "paper"  # with the paper's number
             cell = reference.get((result["subset"], metric)) if comparable else None
             paper, source = _of_paper(model["paper"], *(cell or (None, "")))

@@ -1,7 +1,7 @@
 """Samples as people have them, read into one form: `task_id` (or `problem_id`) and the text, under the name that says what it is.
 
 Taken are EvalPlus' JSONL (packed or not) and its folders of `.py` files, the `generations.json` of bigcode-evaluation-harness,
-MultiPL-E's folders of `.json` and `.json.gz` files, and DS-1000's answer files (`id` and `code`).
+MultiPL-E's folders of `.json` and `.json.gz` files, DS-1000's answer files (`id` and `code`) and the folders of the paper's script.
 """
 
 from __future__ import annotations
@@ -139,6 +139,8 @@ def _folder(path: Path, benchmark: Benchmark, load: Callable[[str | None], Datas
         return Given([row for file in completions for row in _of_multipl_e(file, load)], "MultiPL-E's folder")
     if benchmark.subsets:
         raise UsageError(f"{path}: no .json or .json.gz file of a task in it")
+    if benchmark.id_field == "problem_id" and list(path.glob("*/Completion/q*")):
+        return Given(list(_of_ds1000(path, benchmark, load(None))), "a folder of DS-1000's completions")
     if "solution" not in benchmark.sample_fields:
         raise UsageError(
             f"{path}: a folder of .py files holds whole programs, which {benchmark.name} does not take: give JSONL"
@@ -150,15 +152,40 @@ def _folder(path: Path, benchmark: Benchmark, load: Callable[[str | None], Datas
         if name not in names:
             unknown.append(str(file.relative_to(path)))
             continue
-        if file.is_symlink() or file.stat().st_size > _MOST_SOURCE:
-            raise UsageError(f"{file}: a link, or more than {_MOST_SOURCE >> 20} MB: put a file of a program there")
-        with records.open_file(file) as opened:
-            rows.append({"task_id": names[name], "solution": opened.read().decode("utf-8", "replace")})
+        rows.append({"task_id": names[name], "solution": _source(file)})
     if unknown:
         raise UsageError(
             f"{path}: {len(unknown)} files are of no task (TASK.py or TASK/N.py, as {next(iter(names))}.py): {listed(unknown)}"
         )
     return Given(rows, "a folder of .py files")
+
+
+def _of_ds1000(path: Path, benchmark: Benchmark, dataset: Dataset) -> Iterator[records.Record]:
+    """What the paper's script writes: LIBRARY/Completion/qN/K.py, N the problem's number in its library."""
+    names = {
+        (about["library"], str(about["library_problem_id"])): benchmark.task_id(task)
+        for task in dataset.tasks
+        if (about := task["metadata"])
+    }
+    unknown = []
+    for file in sorted(path.glob("*/Completion/q*/*.py"), key=_by_number):
+        key = (file.parts[-4], file.parent.name.removeprefix("q"))
+        if key not in names:
+            unknown.append(str(file.relative_to(path)))
+            continue
+        yield {"problem_id": names[key], "completion": _source(file)}
+    if unknown:
+        raise UsageError(
+            f"{path}: {len(unknown)} files are of no problem (LIBRARY/Completion/qN/K.py): {listed(unknown)}"
+        )
+
+
+def _source(file: Path) -> str:
+    if file.is_symlink() or file.stat().st_size > _MOST_SOURCE:
+        raise UsageError(f"{file}: a link, or more than {_MOST_SOURCE >> 20} MB: put a file of a program there")
+    with records.open_file(file) as opened:
+        text: str = opened.read().decode("utf-8", "replace")
+    return text
 
 
 def _by_number(path: Path) -> tuple[str, int, str]:

@@ -13,6 +13,8 @@ from magicoder_repro import benchmarks, environment, records, sandbox
 from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT
 from magicoder_repro.benchmarks.ds1000.judge import Judge, draws, task_id
 
+pytestmark = pytest.mark.sandbox
+
 CASES = list(records.read_jsonl(Path(__file__).with_name("ds1000_cases.jsonl")))
 Ask = Callable[[int, str], str]
 
@@ -22,7 +24,7 @@ def tasks(data: Path) -> dict[str, records.Record]:
     """The 1,000 problems, where their environment is built."""
     if environment.built(ENVIRONMENT) is None:
         pytest.skip("the environment ds1000 is not built: make check-ds1000")
-    return {task_id(task): task for task in benchmarks.get("ds1000").load(data=data).tasks}
+    return {task_id(task): task for task in benchmarks.get("ds1000").load("current", data=data).tasks}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def ask(tasks: dict[str, records.Record], data: Path) -> Iterator[Ask]:
 
         @functools.cache
         def judge(library: str) -> Judge:
-            place = benchmarks.get("ds1000").load(data=data).path
+            place = benchmarks.get("ds1000").load("current", data=data).path
             settings = {"tasks": str(place), "library": library, "environment": ENVIRONMENT}
             found = {**settings, "backend": sandbox.choose("auto"), "seconds": 60.0, "memory_mb": 4096}
             return stack.enter_context(Judge(found))
@@ -200,7 +202,7 @@ def test_an_unlucky_draw_does_not_decide(
 ) -> None:
     """Answers to problem 376 that are right when the first number after seeds 0 to 4 (0.549, 0.417, 0.436, 0.551, 0.967) is small."""
     settings = {
-        "tasks": str(benchmarks.get("ds1000").load(data=data).path),
+        "tasks": str(benchmarks.get("ds1000").load("current", data=data).path),
         "library": "Numpy",
         "environment": ENVIRONMENT,
     }

@@ -20,7 +20,7 @@ from magicoder_repro import benchmarks, environment, records, sandbox
 from magicoder_repro.artifact import Work
 from magicoder_repro.benchmarks.base import Dataset, File
 from magicoder_repro.benchmarks.ds1000.benchmark import LibraryProblems
-from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT, modules
+from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT, closed, fewest, modules
 from magicoder_repro.benchmarks.ds1000.judge import Judge, task_id
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor, Scoring
@@ -294,7 +294,8 @@ def test_an_environment_that_does_not_work_inside_is_no_verdict(package: str, tm
 def _score(
     dataset: Dataset, samples: list[dict[str, Any]], folder: Path, home: str = "core", config: Scoring = CONFIG
 ) -> dict[str, Any]:
-    benchmark = LibraryProblems("ds1000", File(dataset.name, dataset.version, str(dataset.path)), home)
+    file = File(dataset.name, dataset.version, str(dataset.path))
+    benchmark = LibraryProblems("ds1000", {"paper": file}, {"paper": home})
     return run.score(benchmark, {None: dataset}, {None: samples}, config, "paper", "test", folder).to_json()
 
 
@@ -383,10 +384,13 @@ def test_the_reports_rows_stand_beside_table_3(tmp_path: Path) -> None:
     found = {"benchmark": "ds1000", "family": "ds1000", "subset": None, "protocol": "paper"}
     found |= {"tasks": 1000, "of": 1000, "prompt": "magicoder", "gap": None}
     libraries = {"Sklearn": {"metrics": {"pass@1": 23.0}, "tasks": 115}}
+    found |= {"scorer": "DS-1000's own tests, original release, environment ds1000-original (0123abcd)"}
     line = json.dumps({**found, "metrics": {"pass@1": 30.0}, "libraries": libraries})
     (tmp_path / "summary.jsonl").write_text(line + "\n")
     model = {"label": "Magicoder", "paper": "Magicoder-CL-7B", "trained": True}
-    paper = {row.key: row.paper for row in rows.scores(tmp_path, "magicoder", model)}
+    reported = rows.scores(tmp_path, "magicoder", model)
+    assert reported[-1].name.endswith(f"pass@1, protocol paper: {found['scorer']}")
+    paper = {row.key: row.paper for row in reported}
     assert paper == {"ds1000.magicoder.Sklearn": 22.6, "ds1000.magicoder.pass@1": 29.9}
 
 
@@ -394,6 +398,14 @@ def test_modules_that_a_context_imports() -> None:
     text = "import numpy as np, pandas as pd\n  from sklearn import svm, tree as t\nfrom x.y import z\nimportant = 1\n"
     expected = ["numpy", "pandas", "sklearn", "sklearn.svm", "sklearn.tree", "x.y", "x.y.z"]
     assert [name for name in modules([text]) if name] == expected
+
+
+def test_interpreters_that_have_imported_the_same_are_the_same() -> None:
+    one = fewest(["pickle", "numpy", "scipy", "scipy.stats", "", "pandas"])
+    assert one == fewest(["pandas", "scipy.stats"]) == ("pandas", "scipy.stats")
+    assert closed(one) == {"numpy", "pandas", "scipy", "scipy.stats"}
+    assert fewest(["seaborn", "matplotlib.pyplot", "pandas", "sys"]) == ("seaborn",)
+    assert fewest(["sklearn.svm", "scipy.sparse"]) == ("sklearn.svm",) != fewest(["sklearn", "scipy.stats"])
 
 
 # With DS-1000's own libraries and the real set.
@@ -404,7 +416,7 @@ def real(data: Path) -> Dataset:
     """The 1,000 problems, where their environment is built."""
     if environment.built(ENVIRONMENT) is None:
         pytest.skip("the environment ds1000 is not built: make check-ds1000")
-    return benchmarks.get("ds1000").load(data=data)
+    return benchmarks.get("ds1000").load("current", data=data)
 
 
 def _references(dataset: Dataset) -> list[dict[str, Any]]:

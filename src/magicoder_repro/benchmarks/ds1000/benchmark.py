@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from magicoder_repro import environment, prompts, records
@@ -18,35 +20,63 @@ from magicoder_repro.benchmarks.base import (
     Judging,
     Protocol,
     Style,
+    data_folder,
 )
-from magicoder_repro.benchmarks.ds1000 import judge
-from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT
+from magicoder_repro.benchmarks.ds1000 import judge, original, original_judge
+from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT, ORIGINAL_ENVIRONMENT
 
 _STOPS = ("</code>", "# SOLUTION END", "END SOLUTION", FENCE)
 _TABLE = "table3_ds1000_completion.csv"
 _LIBRARIES = ("Matplotlib", "Numpy", "Pandas", "Pytorch", "Scipy", "Sklearn", "Tensorflow")
-_FILE = File(
+_SIMPLIFIED = File(
     "DS-1000",
     "simplified",
     "ds1000/ds1000.jsonl",
     "26a492838b05f9d030b2f08a5715c6bafecafb601c157da912bf417fd8b0d363",
 )
+_ORIGINAL = File("DS-1000", "original", f"{original.FOLDER}/ds1000_data.zip", original.SHA256, original.URL)
+"""What the paper's authors ran. The file is a folder, or an archive of it; the hash is over what is in it."""
+_SECONDS, _SIMPLIFIED_SECONDS = 60.0, 120.0  # either release's own limit of a program
+
+
+def _original(file: File) -> bool:
+    return file.version == _ORIGINAL.version
 
 
 class LibraryProblems(Benchmark):
-    """The set, or minibench in its format. A problem without a sample is left out of the mean."""
+    """The set, or minibench in the simplified format. A problem without a sample is left out of the mean."""
 
     options = frozenset({"memory_mb", "ds1000_seconds"})
     groups_name = "libraries"
     id_field = "problem_id"
     whole = False
 
-    def __init__(self, name: str, file: File, environment_name: str = ENVIRONMENT) -> None:
-        self.name, self._environment = name, environment_name
-        self.protocols = dict.fromkeys(PROTOCOLS, Protocol({None: file}))  # one way to judge it, under both names
-        if file is _FILE:
+    def __init__(self, name: str, files: Mapping[str, File], environments: Mapping[str, str]) -> None:
+        self.name, self._environments = name, environments
+        self.protocols = {protocol: Protocol({None: file}) for protocol, file in files.items()}
+        if any(map(_original, files.values())):
             columns: dict[str | None, str] = {None: "overall", **{library: library.lower() for library in _LIBRARIES}}
             self.reference = {(library, "pass@1"): (_TABLE, column) for library, column in columns.items()}
+
+    def _file(self, protocol: str) -> File:
+        return self.protocol(protocol).files[None]
+
+    def find(self, protocol: str = "paper", subset: str | None = None, data: Path | None = None) -> Dataset:
+        file = self._file(protocol)
+        if not _original(file):
+            return super().find(protocol, subset, data)
+        self.check_subset(subset)
+        folder, sha256 = original.find(data or data_folder())
+        return Dataset(file.name, file.version, sha256, [], folder)
+
+    def load(self, protocol: str = "paper", subset: str | None = None, data: Path | None = None) -> Dataset:
+        found = self.find(protocol, subset, data)
+        if not _original(self._file(protocol)):
+            return super().load(protocol, subset, data)
+        return replace(found, tasks=original.tasks(found.path))
+
+    def identify(self, file: File, path: Path) -> str:
+        return original.archive_sha256(path) if _original(file) else super().identify(file, path)
 
     def task_id(self, task: records.Record) -> str:
         return judge.task_id(task)
@@ -68,15 +98,15 @@ class LibraryProblems(Benchmark):
         return f"problem ids are not in the set (0 to {len(dataset.tasks) - 1})"
 
     def scorer(self, judging: Judging) -> str:
-        return (
-            f"DS-1000's own tests, environment {self._environment} ({environment.lock_sha256(self._environment)[:8]})"
-        )
+        home, file = self._environments[judging.protocol], self._file(judging.protocol)
+        return f"DS-1000's own tests, {file.version} release, environment {home} ({environment.lock_sha256(home)[:8]})"
 
     def facts(self, protocol: str) -> dict[str, Any]:
-        return {self._environment: environment.built(self._environment)}
+        home = self._environments[protocol]
+        return {home: environment.built(home)}
 
     def missing(self, protocol: str) -> Sequence[str]:
-        home = self._environment
+        home = self._environments[protocol]
         mend = f"make .envs/{home}/.ready, then the same command again"
         return () if environment.ready(home) else (f"the environment {home} is not built: {mend}",)
 
@@ -85,18 +115,19 @@ class LibraryProblems(Benchmark):
         return self.group(task)
 
     def judge(self, job: str, judging: Judging) -> JudgeSpec:
-        dataset = judging.datasets[None]
+        dataset, home, file = judging.datasets[None], self._environments[judging.protocol], self._file(judging.protocol)
         settings = {
             "tasks": str(dataset.path),
             "dataset": dataset.sha256,
             "library": job,
-            "environment": self._environment,
-            "lock": environment.lock_sha256(self._environment),  # verdicts of other versions are not gone on with
+            "environment": home,
+            "lock": environment.lock_sha256(home),  # verdicts of other versions are not gone on with
             "backend": judging.backend,
-            "seconds": judging.scoring.ds1000_seconds,
+            "seconds": judging.scoring.ds1000_seconds or (_SECONDS if _original(file) else _SIMPLIFIED_SECONDS),
             "memory_mb": judging.scoring.memory_mb,
         }
-        return JudgeSpec("core", f"{judge.__name__}:Judge", settings)
+        module = original_judge if _original(file) else judge
+        return JudgeSpec("core", f"{module.__name__}:Judge", settings)
 
     def extra(self, rows: Mapping[str, Sequence[records.Record]]) -> dict[str, Any]:
         """The problems whose tests load an example table that is not there, by its name: they count as failed."""
@@ -105,5 +136,11 @@ class LibraryProblems(Benchmark):
         return {"missing_tables": {name: text.removeprefix(judge.NO_TABLE) for name, text in missing.items()}}
 
 
-DS1000 = LibraryProblems("ds1000", _FILE)
-MINIBENCH = LibraryProblems("minibench-ds1000", minibench.file("ds1000"))
+DS1000 = LibraryProblems(
+    "ds1000",
+    {"paper": _ORIGINAL, "current": _SIMPLIFIED},
+    {"paper": ORIGINAL_ENVIRONMENT, "current": ENVIRONMENT},
+)
+MINIBENCH = LibraryProblems(
+    "minibench-ds1000", dict.fromkeys(PROTOCOLS, minibench.file("ds1000")), dict.fromkeys(PROTOCOLS, ENVIRONMENT)
+)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from magicoder_repro import environment, records
 from magicoder_repro.errors import UsageError
 
 ENVIRONMENT = "ds1000"
+ORIGINAL_ENVIRONMENT = "ds1000-original"
 _IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+)?import[ \t]+([\w., \t]+)", re.MULTILINE)
 _TABLE = re.compile(r"load_dataset\(\s*[\"'](\w+)|(fetch_california_housing)\(")
+_BRINGS = {
+    **{name: {"numpy"} for name in ("pandas", "matplotlib", "scipy", "torch", "tensorflow")},
+    "sklearn": {"numpy", "scipy", "scipy.sparse"},
+    "seaborn": {"numpy", "pandas", "scipy", "scipy.stats", "matplotlib", "matplotlib.pyplot"},
+}
+"""What importing a package imports as well."""
 _QUIET = {
     "CUDA_VISIBLE_DEVICES": "",
     "MPLBACKEND": "Agg",
@@ -28,7 +36,7 @@ class Home:
     def __init__(self, name: str) -> None:
         if not environment.ready(name):
             raise UsageError(f"the environment {name!r} is not built from its lock: run `make .envs/{name}/.ready`")
-        self.python = environment.interpreter(name)
+        self.name, self.python = name, environment.interpreter(name)
         ask = "import sys, sysconfig; print(sys.prefix, sys.base_prefix, sysconfig.get_path('purelib'), sep='\\n')"
         told = subprocess.run([self.python, "-c", ask], capture_output=True, text=True, check=True).stdout
         self.prefix, base, self.packages = (Path(line) for line in told.splitlines())
@@ -63,3 +71,16 @@ def modules(contexts: Sequence[str]) -> list[str]:
             plain = [name.split()[0] for name in names.split(",") if name.strip()]
             found |= dict.fromkeys([package, *(f"{package}.{name}" for name in plain)] if package else plain)
     return list(found)
+
+
+def closed(names: Iterable[str]) -> frozenset[str]:
+    """Modules with those that are imported when they are: the packages that they lie in, and what those bring."""
+    parts = [name.split(".") for name in names]
+    found = {".".join(one[: count + 1]) for one in parts for count in range(len(one))}
+    return frozenset(found.union(*(_BRINGS.get(one[0], ()) for one in parts)))
+
+
+def fewest(names: Iterable[str]) -> tuple[str, ...]:
+    """The names that bring all others, in one order: interpreters that have imported the same are the same."""
+    plain = {name for name in names if name and name.partition(".")[0] not in sys.stdlib_module_names}
+    return tuple(sorted(name for name in plain if name not in closed(plain - {name})))

@@ -7,7 +7,6 @@ the program and one for its test (`guest/`).
 
 from __future__ import annotations
 
-import functools
 import marshal
 import re
 import secrets
@@ -16,15 +15,14 @@ from typing import Any
 
 from magicoder_repro import records, sandbox
 from magicoder_repro.benchmarks.ds1000.environment import Home, modules
+from magicoder_repro.benchmarks.ds1000.interpreters import Interpreters, told
 from magicoder_repro.errors import UsageError
 
-_GUEST = Path(__file__).with_name("guest")
-_PARTS = ("values", "libraries", "frames", "restore", "program", "tester", "main")  # each imports those before it
 _DRAW = re.compile(r"random\.(?!seed|RandomState|set_seed)\w|\.rvs\(|[\"']random[\"']|\.sample\(")
 _SEED = re.compile(r"seed\(|RandomState|random_state|default_rng\(\d")
 _FIGURES = "ans.png"  # what a test of Matplotlib compares with
 _HEAVY = ("tensorflow", "torch")
-_START_SECONDS = 120.0  # of an interpreter that imports TensorFlow from a cold disk
+_KEPT = 4  # warm interpreters: with each heavy package, with both, with none
 
 _PROBE = '''
 [imports]
@@ -65,7 +63,12 @@ def draws(task: records.Record) -> bool:
     from which seed. Where figures are compared the data of both are drawn, and the test then looks at what does not depend on them.
     """
     context = task["code_context"]
-    return _FIGURES not in context and bool(_DRAW.search(context)) and not _SEED.search(context)
+    return _FIGURES not in context and drawing(context)
+
+
+def drawing(text: str) -> bool:
+    """Whether code draws random numbers and never says from which seed."""
+    return bool(_DRAW.search(text)) and not _SEED.search(text)
 
 
 def task_id(task: records.Record) -> str:
@@ -78,31 +81,16 @@ def heavy(context: str) -> str:
     return " ".join(name for name in _HEAVY if name in context)
 
 
-@functools.cache
-def guest() -> bytes:
-    """The files of `guest/` as the source of one program, which is what a sandbox takes."""
-    sources = {name: (_GUEST / f"{name}.py").read_text() for name in _PARTS}
-    return f"""
-import sys, types
-for name, source in {sources!r}.items():
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(compile(source, f"<{{name}}>", "exec"), vars(module))
-main, WARM = module.main, module.WARM
-if __name__ == "__main__":
-    main()
-""".encode()
-
-
 class Judge:
     """Judges programs of one library, one after the other, in warm interpreters where the back end can have them."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
         self._home = Home(settings["environment"])
+        self._interpreters = Interpreters(self._home, settings["backend"], "main", _KEPT)
         rows = records.read_jsonl(Path(settings["tasks"]))
         self._tasks = {task_id(task): task for task in rows if task["metadata"]["library"] == settings["library"]}
-        self._warm: dict[str, sandbox.warm.Interpreter] = {}
-        self._tried: set[str] = set()
+        self._modules: dict[str, list[str]] = {}
 
     def __call__(self, request: records.Record) -> dict[str, Any]:
         """The verdict on the `program` of `task_id`: `passed`, `passed_plus` (None), `status`, `seconds`; of a problem whose verdict
@@ -111,9 +99,9 @@ class Judge:
         if table := self._home.missing_table(task):
             return {"passed": False, "passed_plus": None, "status": f"{NO_TABLE}{table}", "seconds": 0.0}
         kind = heavy(task["code_context"])
-        if kind not in self._tried:
+        if kind not in self._modules:
+            self._modules[kind] = modules(self._contexts(kind))
             self._try(kind)
-            self._tried.add(kind)
         runs = [self._once(task, request["program"], seed) for seed in range(DRAWS if draws(task) else 1)]
         passed = sum(status == "passed" for status, _ in runs)
         won = 2 * passed > len(runs)
@@ -124,8 +112,7 @@ class Judge:
 
     def _try(self, kind: str) -> None:
         """One program that is right, before any that is judged: a judge that cannot work is an error and no verdict."""
-        contexts = self._contexts(kind)
-        packages = dict.fromkeys(name.partition(".")[0] for name in modules(contexts) if name)
+        packages = dict.fromkeys(name.partition(".")[0] for name in self._modules[kind] if name)
         imports = "".join(f"import {name}\n" for name in packages)
         task = {"code_context": _PROBE.replace("[imports]", imports), "metadata": {"test_case_cnt": 1}}
         status, _ = self._once(task, "", 0, kind)
@@ -160,60 +147,15 @@ class Judge:
         )
         files = {"task": marshal.dumps(content, 2)}
         kind = heavy(context) if kind is None else kind
-        outcome = self._sandboxed(kind, files, limits)
-        if outcome.status == "sandbox":  # once more: every warm interpreter has shown that it works before it is used
-            outcome = self._sandboxed(kind, files, limits)
-        if outcome.status == "sandbox":
-            told = outcome.stderr.decode(errors="replace")[-200:]
-            raise UsageError(f"the sandbox {self._settings['backend']} did not start: {told}")
-        return _status(outcome, token), outcome.wall_seconds
-
-    def _sandboxed(self, kind: str, files: dict[str, bytes], limits: sandbox.Limits) -> sandbox.Outcome:
-        home, backend = self._home, self._settings["backend"]
-        if backend not in sandbox.KEEPERS:
-            argv = ["/usr/bin/env", *(f"{name}={value}" for name, value in home.variables().items())]
-            argv += [str(home.python), "-s", "-S", "ds1000_guest.py"]
-            there = {**files, "ds1000_guest.py": guest()}
-            return sandbox.run(sandbox.Program(tuple(argv), there, limits=limits, readonly=home.readonly), backend)
-        if kind not in self._warm:
-            variables = home.variables(modules(self._contexts(kind)))
-            self._warm[kind] = self._interpreter(variables)
-        outcome = self._warm[kind].run(files, limits)
-        if self._warm[kind].broken:
-            self._warm.pop(kind).close()
-        return outcome
-
-    def _interpreter(self, variables: dict[str, str]) -> sandbox.warm.Interpreter:
-        home, backend = self._home, self._settings["backend"]
-        try:
-            return sandbox.warm.Interpreter(home.python, guest(), home.readonly, backend, variables, _START_SECONDS)
-        except UsageError as error:  # a traceback of an import
-            told = [line for line in str(error).splitlines() if line.strip()]
-            raise UsageError(f"the environment {self._settings['environment']}: {told[-1]}") from error
+        outcome = self._interpreters.run(self._modules[kind], files, limits)
+        return told(outcome, token), outcome.wall_seconds
 
     def close(self) -> None:
         """Ends the warm interpreters."""
-        for interpreter in self._warm.values():
-            interpreter.close()
-        self._warm.clear()
+        self._interpreters.close()
 
     def __enter__(self) -> Judge:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _status(outcome: sandbox.Outcome, token: bytes) -> str:
-    """`passed`; `wrong` (a test failed), `forbidden` (`test_string` did), an exception's name, or what the sandbox stopped it for."""
-    if outcome.status not in ("ok", "error", "signal"):
-        return outcome.status
-    if outcome.stdout == b"P" + token and outcome.status == "ok":
-        return "passed"
-    told = re.fullmatch(rb"E(\w+)", outcome.stdout)
-    if told is None:
-        return "ended early" if outcome.status == "ok" else outcome.status
-    name = told[1].decode()
-    return {"test_execution": "wrong", "test_string": "forbidden", "passed": "an exception named passed"}.get(
-        name, name
-    )

@@ -154,6 +154,11 @@ def wait_for_supervisor(report: int, gate: int) -> None:
     os.close(gate)
 
 
+def exit_code(status: int) -> int:
+    """An exit code, or minus the signal (`os.waitstatus_to_exitcode` is of Python 3.9)."""
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
 def wait_for(child: int, report: int | None) -> None:
     """Reaps orphans until the program has ended, tells how and ends: the namespace and all in it end with this process."""
     _libc.prctl(_SET_DUMPABLE, 0, 0, 0, 0)  # where it has the program's uid it is not to be read or written
@@ -163,7 +168,7 @@ def wait_for(child: int, report: int | None) -> None:
             pid, status = os.wait()
             if pid == child:
                 break
-    code = os.waitstatus_to_exitcode(status)
+    code = exit_code(status)
     code = 128 - code if code < 0 else code
     if report is not None:
         os.write(report, f"exit {code}\n".encode())

@@ -7,6 +7,7 @@ folder, IPC, limits, and no privileges. It stands alone beside `pid1.py` (the sa
 
 from __future__ import annotations
 
+import array
 import contextlib
 import ctypes
 import gc
@@ -35,7 +36,7 @@ def serve(channel: socket.socket) -> None:
     channel.send(b"ready")
     ours = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 64, 5)
+        message, descriptors = _received(channel)
         if not message:
             return
         pid1.check(_libc.unshare(_NEW_PROCESSES), "unshare")
@@ -53,7 +54,17 @@ def serve(channel: socket.socket) -> None:
         channel.send(b"forked")
         channel.recv(16)  # until then the dead child stays, and its number with it
         _, status, used = os.wait4(init, 0)
-        channel.send(marshal.dumps((os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)))
+        channel.send(marshal.dumps((pid1.exit_code(status), used.ru_utime + used.ru_stime)))
+
+
+def _received(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """A message and the descriptors that came with it (`socket.recv_fds` is of Python 3.9)."""
+    descriptors = array.array("i")
+    message, ancillary, _, _ = channel.recvmsg(64, socket.CMSG_SPACE(5 * descriptors.itemsize))
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return message, list(descriptors)
 
 
 def _init(config_descriptor: int, report: int, gate: int, stdout: int, stderr: int) -> None:

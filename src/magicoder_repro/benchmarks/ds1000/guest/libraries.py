@@ -27,8 +27,10 @@ def write(writer: Writer, value: Any) -> Any:
             return ["numpy type", value.__name__]
     if sparse is not None and type(value).__name__ in _SPARSE and type(value).__module__.startswith("scipy.sparse"):
         return _sparse(writer, value)
-    if torch is not None and (found := _torch(writer, value, torch)) is not None:
-        return found
+    if torch is not None:
+        found = _torch(writer, value, torch)
+        if found is not None:
+            return found
     if tensorflow is not None:
         return _tensorflow(writer, value, tensorflow)
     return None
@@ -191,13 +193,20 @@ def _read_tensor(reader: Reader, rest: list[Any]) -> Any:
     torch = importlib.import_module("torch")
 
     kind, shape, requires_grad, parameter, number = rest
-    dtype = getattr(torch, kind.removeprefix("torch."))
-    if not isinstance(dtype, torch.dtype):
-        raise TypeError(kind)
+    dtype = _dtype(kind)
     content = bytearray(reader.buffer(number))
     plain = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
     plain = plain.reshape(shape).clone()
     return torch.nn.Parameter(plain, requires_grad) if parameter else plain.requires_grad_(requires_grad)
+
+
+def _dtype(name: str) -> Any:
+    torch = importlib.import_module("torch")
+
+    found = getattr(torch, name.rpartition(".")[2])
+    if not isinstance(found, torch.dtype):
+        raise TypeError(name)
+    return found
 
 
 def _read_torch(tag: str) -> Any:
@@ -207,7 +216,7 @@ def _read_torch(tag: str) -> Any:
         if tag == "size":
             return torch.Size(rest[0])
         if tag == "torch dtype":
-            return getattr(torch, rest[0].removeprefix("torch."))
+            return _dtype(rest[0])
         if tag == "optimizer":
             return Optimizer(*reader.values(rest))
         indices, values, shape = reader.values(rest)

@@ -7,84 +7,29 @@ process can write the verdict, on the real standard output: `P` and the token, o
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
-import importlib
-import importlib.util
 import marshal
 import os
-import random  # noqa: F401 - its state is the program's too
-import site
 import sys
-import types
 
+import process  # type: ignore[import-not-found]
 import program  # type: ignore[import-not-found]
 import tester  # type: ignore[import-not-found]
 
-_OWN = ("guest", "pid1", "main", "program", "tester", "restore", "values", "libraries", "frames")
-_NOT_DUMPABLE = (4, 0)  # PR_SET_DUMPABLE
-_HIGH = 200  # descriptors that are ours have numbers that no program meets
-
-
-def _found(name: str) -> bool:
-    """Whether a name is a module's, and not a function's; an error that a package raises when it is imported goes on."""
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            return False
-        raise
-
-
-def _warm(names: list[str]) -> tuple[str, ...]:
-    found = []
-    for name in names:
-        if _found(name):
-            importlib.import_module(name)
-            found.append(name)
-    return tuple(found)
-
-
-sys.path += [folder for folder in os.environ.pop("DS1000_PACKAGES", "").split(":") if folder]
-WARM = _warm(os.environ.pop("DS1000_WARM", "").split())
-"""What the problems of a library import: a warm interpreter has it already."""
-
-
-def _plain() -> None:
-    """What a program can feel of the interpreter, as `python -c` has it."""
-    for set_names in (site.setquit, site.setcopyright, site.sethelper):
-        set_names()
-    for name in _OWN:
-        sys.modules.pop(name, None)
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    sys.argv = ["-c"]
-    own = os.getcwd()  # noqa: PTH109 - where programs write
-    sys.path[:] = [folder for folder in sys.path if folder not in ("", own)]
-    nothing = os.open("/dev/null", os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nothing, stream)
-    os.close(nothing)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-
-
-def _high(descriptor: int) -> int:
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-    os.close(descriptor)
-    return moved
+WARM = process.WARM
 
 
 def main() -> None:
     """Reads `task` (marshal): context, code, cases, seed, token."""
-    channel = _high(os.dup(1))
-    (orders, give), (answers, answer) = ([_high(end) for end in os.pipe()] for _ in range(2))
-    _plain()
+    channel = process.high(os.dup(1))
+    (orders, give), (answers, answer) = ([process.high(end) for end in os.pipe()] for _ in range(2))
+    process.plain()
     child = os.fork()
     if child == 0:
         for descriptor in (channel, give, answers):
             os.close(descriptor)
         sys.path.insert(0, "")
         program.Program(orders, answer).serve()
-    ctypes.CDLL(None).prctl(*_NOT_DUMPABLE, 0, 0, 0)  # nobody of its own uid may look into this process
+    process.hide()
     for descriptor in (orders, answer):
         os.close(descriptor)
     with open("task", "rb") as file:  # noqa: PTH123

@@ -12,12 +12,12 @@ import io
 import os
 import pickle
 import sys
-import types
 from collections.abc import Callable
 from typing import Any
 
 import frames  # type: ignore[import-not-found]
 import libraries  # type: ignore[import-not-found]
+import process  # type: ignore[import-not-found]
 import restore  # type: ignore[import-not-found]
 import values  # type: ignore[import-not-found]
 
@@ -84,7 +84,7 @@ class Program:
     def _run(self, order: Order) -> dict[str, Any]:
         names: dict[str, Any] = order["names"]
         set_random_state(order["random"])
-        sys.setrecursionlimit(1000 + _depth() + 1 - _PLAIN_DEPTH)
+        sys.setrecursionlimit(1000 + process.depth() + 1 - _PLAIN_DEPTH)
         exec(compile(order["code"], "<string>", "exec", dont_inherit=True), names)
         return {"value": names["result"]} if "result" in names else {}
 
@@ -134,15 +134,6 @@ def _context(order: Order) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(compile(order["context"], "<string>", "exec", dont_inherit=True), names)
     return names
-
-
-def _depth() -> int:
-    """How many frames there are, with the caller's."""
-    frame: types.FrameType | None = sys._getframe(1)
-    depth = 0
-    while frame is not None:
-        frame, depth = frame.f_back, depth + 1
-    return depth
 
 
 def random_state() -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Before:
         gc.disable()
         for number in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(number, 0)
-        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        for number in set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP}:
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
 
@@ -95,7 +95,7 @@ class Before:
     def _put_functions_right(self) -> int:
         changed = 0
         for function, *before in self._functions:
-            for name, value in zip(_MAKES_UP, before, strict=True):
+            for name, value in zip(_MAKES_UP, before):
                 if getattr(function, name) is not value:
                     setattr(function, name, value)
                     changed += 1
@@ -122,7 +122,8 @@ def no_audit_hooks() -> None:
         if event == "sys.addaudithook":
             raise RuntimeError(event)
 
-    sys.addaudithook(refuse)
+    if hasattr(sys, "addaudithook"):  # of Python 3.8
+        sys.addaudithook(refuse)  # novm
 
 
 def _put_artists_right() -> None:

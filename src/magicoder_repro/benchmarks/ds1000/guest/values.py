@@ -147,7 +147,8 @@ class Writer:
             items = list(itertools.islice(value, MOST_ITEMS + 1))
             return ["iterator", self.nodes(items)] if len(items) <= MOST_ITEMS else ["opaque", kind.__name__]
         for library in self._libraries:
-            if (found := library(self, value)) is not None:
+            found = library(self, value)
+            if found is not None:
                 return found
         for base in _BASES:
             if isinstance(value, base):

@@ -1,0 +1,216 @@
+"""DS-1000's original release: its data, as folders of problems, and what stands in them.
+
+Its authors ask that the unpacked data never be put online. It is taken as it was published (`ds1000_data.zip`), packed anew
+(`completion.tar.xz`) or unpacked (`ds1000_data/`); an archive is unpacked into the cache of this machine. Which files count, and that
+they are the pinned ones, is a hash over names and contents of Completion mode, however they were packed.
+"""
+
+from __future__ import annotations
+
+import configparser
+import functools
+import hashlib
+import re
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from lzma import LZMAError
+from pathlib import Path
+from zlib import error as ZlibError
+
+from magicoder_repro import environment, records
+from magicoder_repro.errors import UsageError
+
+FOLDER = "ds1000-original"
+"""Under MAGICODER_DATA."""
+SHA256 = "93bdc53d06c7dbc63b1d9a456798066ac26e6f300e98ad0545fd9f17f335117f"
+"""Of the lines `sha256  path`, sorted, of the files under `ds1000_data/LIBRARY/Completion/`."""
+URL = "https://github.com/xlang-ai/DS-1000/raw/49c1c543ada8b58138181333cdc62e613204efcf/ds1000_data.zip"
+LIBRARIES = ("Pandas", "Numpy", "Matplotlib", "Tensorflow", "Scipy", "Sklearn", "Pytorch")
+"""In the order of problem ids."""
+_ARCHIVES = ("completion.tar.xz", "ds1000_data.zip")
+_TREE = "ds1000_data"
+_FILE = re.compile(
+    rf"(?:\./)?{_TREE}/((?:{'|'.join(LIBRARIES)})/Completion/q\d+/(?:(?:ans|input|titanic)/)?\.?\w+(?:\.\w+)?)"
+)
+_MOST_FILES, _MOST_BYTES, _MOST_FILE_BYTES = 20_000, 1 << 29, 1 << 26
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, LZMAError, ZlibError),
+    *(
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+    ),  # a method or a password that zipfile does not know, a cut file
+)
+_TEXTS = ("prompt", "code_context", "reference_code")
+_TEST = "test_code.py"
+_KEPT_BACK = re.compile(r"ans/|test_code\.py$|test_generate_pickle\.py$|reference_code\.txt$")
+"""What the program of a problem is not shown: the answers, and how they were made."""
+
+
+def find(data: Path) -> tuple[Path, str]:
+    """The folder with the problems under a data folder (an archive is unpacked once), and its hash, which is the pinned one."""
+    home = data / FOLDER
+    if (home / _TREE).is_dir():
+        return _checked(home / _TREE, f"{home / _TREE}")
+    archive = next((home / name for name in _ARCHIVES if (home / name).is_file()), None)
+    if archive is None:
+        raise UsageError(
+            f"{home}: neither {' nor '.join(_ARCHIVES)} nor {_TREE}/ in it: DS-1000's original release belongs there "
+            "(MAGICODER_DATA or --data), or run `magicoder fetch ds1000`"
+        )
+    kept = environment.cache() / FOLDER / environment.file_sha256(archive)[:16]
+    if not _whole(kept):
+        _unpack(archive, kept)
+    return kept, SHA256
+
+
+def tree_sha256(folder: Path) -> str:
+    """The hash of the problems in a folder. UsageError when a file is no plain one or too large."""
+    return _sha256((name, _content(folder / name)) for name in _names(folder))
+
+
+def archive_sha256(path: Path) -> str:
+    """The same of an archive, which is not unpacked."""
+    return _sha256(_members(path))
+
+
+def tasks(folder: Path, libraries: Sequence[str] = LIBRARIES) -> list[records.Record]:
+    """The problems of some libraries in the order of their ids: libraries as the release lists them, numbers within a library."""
+    found: list[records.Record] = []
+    first = 0
+    for library in LIBRARIES:
+        places = sorted((folder / library / "Completion").iterdir(), key=lambda place: int(place.name[1:]))
+        if library in libraries:
+            found += [_task(place, library, first + number) for number, place in enumerate(places)]
+        first += len(places)
+    return found
+
+
+def files(folder: Path, task: records.Record) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The files of a problem by their names in its folder: what its program is shown, and what only the test sees (`ans/`)."""
+    about = task["metadata"]
+    place = folder / about["library"] / "Completion" / f"q{about['library_problem_id']}"
+    found = {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+    shown = {name: content for name, content in found.items() if not _KEPT_BACK.match(name)}
+    return shown, {name: content for name, content in found.items() if name.startswith("ans/")}
+
+
+def _task(place: Path, library: str, number: int) -> records.Record:
+    about = configparser.RawConfigParser()
+    about.read_string(_text(place / ".cfg"))
+    return {
+        **{name: _text(place / f"{name}.txt") for name in _TEXTS},
+        "test_code": _text(place / _TEST),
+        "metadata": {
+            "problem_id": number,
+            "library": library,
+            "library_problem_id": int(place.name[1:]),
+            "test_case_cnt": max(1, about.getint("test", "test_case_cnt")),  # none: the program runs all the same
+            "test_type": about.getint("test", "test_type"),
+        },
+    }
+
+
+def _text(path: Path) -> str:
+    return path.read_text("utf-8")  # line ends become \n, as the release reads them
+
+
+def _checked(folder: Path, about: str) -> tuple[Path, str]:
+    sha256 = tree_sha256(folder)
+    if sha256 != SHA256:
+        raise UsageError(
+            f"{about}: not the original release of DS-1000: the hash over its files is {sha256}, not {SHA256}"
+        )
+    return folder, sha256
+
+
+@functools.cache
+def _whole(kept: Path) -> bool:
+    """Whether the cache holds every file as it was; asked once by a process."""
+    return kept.is_dir() and tree_sha256(kept) == SHA256
+
+
+def _unpack(archive: Path, kept: Path) -> None:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".unpacking-") as name:
+        folder = Path(name, _TREE)
+        for path, content in _members(archive):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        folder.mkdir(exist_ok=True)
+        _checked(folder, str(archive))
+        shutil.rmtree(kept, ignore_errors=True)
+        try:
+            folder.rename(kept)
+        except OSError:  # another command was faster
+            _checked(kept, str(kept))
+    _whole.cache_clear()
+
+
+def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
+    """The problems' files in an archive. Only plain files of the expected names are looked at; sizes are bounded."""
+    members = _of_zip(archive) if archive.suffix == ".zip" else _of_tar(archive)
+    number = size = 0
+    try:
+        for path, content in members:
+            number, size = number + 1, size + len(content)
+            if number > _MOST_FILES or size > _MOST_BYTES:
+                raise UsageError(f"{archive}: more files or bytes than the original release of DS-1000 has")
+            yield path, content
+    except _DAMAGED as error:
+        raise UsageError(f"{archive}: damaged, or not an archive ({error}): put it there again") from None
+
+
+def _of_tar(archive: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(archive, "r|*") as opened:
+        for member in opened:
+            match = _FILE.fullmatch(member.name)
+            if match is None:
+                continue
+            file = opened.extractfile(member) if member.isreg() and member.size <= _MOST_FILE_BYTES else None
+            if file is None:
+                raise UsageError(
+                    f"{archive}: {member.name} is a link or too large: not the original release of DS-1000"
+                )
+            yield match[1], file.read()
+
+
+def _of_zip(archive: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            match = _FILE.fullmatch(member.filename)
+            if match is None:
+                continue
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG) or member.file_size > _MOST_FILE_BYTES:
+                raise UsageError(
+                    f"{archive}: {member.filename} is a link or too large: not the original release of DS-1000"
+                )
+            with opened.open(member) as file:
+                yield match[1], file.read(_MOST_FILE_BYTES)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """The files under a folder that the hash is over."""
+    for library in LIBRARIES:
+        for path in (folder / library / "Completion").rglob("*"):
+            name = str(path.relative_to(folder))
+            if not path.is_dir() and _FILE.fullmatch(f"{_TREE}/{name}"):
+                yield name
+
+
+def _content(path: Path) -> bytes:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_FILE_BYTES:
+        raise UsageError(f"{path}: a link, a pipe or too large: not the original release of DS-1000")
+    return path.read_bytes()
+
+
+def _sha256(found: Iterable[tuple[str, bytes]]) -> str:
+    lines = sorted(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in found)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
