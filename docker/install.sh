@@ -33,17 +33,17 @@ umask 022 # programs in the sandbox read the environment as another user
 rm -f "$prefix/.ready"
 rm -rf "$prefix"
 "$python" -m venv "$prefix"
-uv=$prefix/bin/uv
-maker=$prefix/bin/python
-at=
-if "$maker" -c 'import sys; sys.exit(sys.version_info >= (3, 8))'; then # uv's package wants 3.8, uv itself does not: beside the environment
-    maker=${PYTHON:-python3.11}
-    at=aside
-    uv=$prefix/uv/bin/uv
+maker=$prefix
+if "$prefix/bin/python" -c 'import sys; sys.exit(sys.version_info >= (3, 8))'; then # uv's package wants 3.8: it has a home of its own then
+    maker=$prefix/uv
+    for candidate in "${PYTHON:-}" python3.11; do
+        if "$candidate" -c "import ensurepip, sys; sys.exit(sys.version_info < (3, 8))" 2>/dev/null; then "$candidate" -m venv "$maker"; break; fi
+    done
+    [ -d "$maker" ] || fail "$name needs Python 3.11 with venv as well, for uv: install it, or name one, make PYTHON=/path/to/python3.11"
 fi
 # compiled here: a sandbox reads the environment and cannot write to it, and some machines forbid it (PYTHONDONTWRITEBYTECODE)
-uv() { "$uv" pip install --quiet --compile-bytecode --python "$prefix/bin/python" --no-deps "$@"; }
-"$maker" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes ${at:+--target "$prefix/uv"} -r "$here/uv.txt"
+uv() { "$maker/bin/uv" pip install --quiet --compile-bytecode --python "$prefix/bin/python" --no-deps "$@"; }
+"$maker/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r "$here/uv.txt"
 if [ -f "$spec/torch.txt" ]; then
     echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
     "$prefix/bin/python" "$here/torch_build.py" "$spec" "$prefix"

@@ -180,11 +180,11 @@ def test_wrong_benchmarks(tmp_path: Path, arguments: tuple[str, ...], expected: 
 
 
 def test_a_benchmark_file_that_is_not_the_pinned_one(tmp_path: Path) -> None:
-    folder = tmp_path / "ds1000"
+    folder = tmp_path / "evalplus"
     folder.mkdir()
-    (folder / "ds1000.jsonl").write_text("{}\n")
-    line = _error("prompts", "ds1000", "--data", str(tmp_path), "-o", str(tmp_path / "o.jsonl"))
-    assert "not DS-1000 simplified: its sha256 is" in line
+    (folder / "MbppPlus-v0.1.0.jsonl.gz").write_text("{}\n")
+    line = _error("prompts", "mbpp", "--data", str(tmp_path), "-o", str(tmp_path / "o.jsonl"))
+    assert "not MBPP+ v0.1.0: its sha256 is" in line
 
 
 def test_prompts_are_written_for_each_task(tmp_path: Path, data: Path) -> None:

@@ -301,12 +301,17 @@ def fetch(benchmark: Benchmark, protocol: str = "paper", data: Path | None = Non
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder, path.name)
         aside.write_bytes(content)
-        sha256 = benchmark.identify(file, aside)
+        try:
+            sha256 = benchmark.identify(file, aside)
+        except UsageError as error:
+            text = str(error).removeprefix(f"{aside}: ")
+            raise UsageError(f"{file.url}: {text} (what was fetched; nothing was written)") from None
     if sha256 != file.sha256:
         raise UsageError(
             f"{file.url}: not {file.name} {file.version}: its sha256 is {sha256}, not {file.sha256}: nothing was written"
         )
     records.write_bytes(path, content)
+    benchmark.find(protocol, next(iter(files)), data)  # another file may stand in its place
     return path
 
 

@@ -106,7 +106,7 @@ class Interpreter:
             {
                 "uid": uid,
                 "become": view.privileged(),
-                "files": dict(files),
+                "files": {name: len(content) for name, content in files.items()},
                 "kept": self._kept,
                 "box_options": view.box_options(limits),
                 "rules": seccomp.program(cgroups.counts_cpu()),
@@ -119,7 +119,7 @@ class Interpreter:
             report, told, gate, go = view.pipes(stack, 2)
 
             def start() -> _Guest:
-                guests.append(_Guest(self._channel, self._chain[-1], config, told, gate))
+                guests.append(_Guest(self._channel, self._chain[-1], config, b"".join(files.values()), told, gate))
                 return guests[0]
 
             job = supervise.Job(
@@ -151,7 +151,9 @@ class Interpreter:
 class _Guest:
     """One program of a warm interpreter, as `supervise` sees it."""
 
-    def __init__(self, channel: socket.socket, zygote_pid: int, config: bytes, told: int, gate: int) -> None:
+    def __init__(
+        self, channel: socket.socket, zygote_pid: int, config: bytes, contents: bytes, told: int, gate: int
+    ) -> None:
         self.code: int | None = None
         self.broken = True  # until its end has been told
         self._channel = channel
@@ -162,7 +164,14 @@ class _Guest:
             with contextlib.ExitStack() as stack:
                 stack.callback(os.close, out_end)
                 stack.callback(os.close, err_end)
-                given = [view.memory_file(stack, config), told, gate, out_end, err_end]
+                given = [
+                    view.memory_file(stack, config),
+                    view.memory_file(stack, contents),
+                    told,
+                    gate,
+                    out_end,
+                    err_end,
+                ]
                 socket.send_fds(channel, [b"run"], given)
             channel.recv(16)  # it has forked
             child = first_child(zygote_pid)

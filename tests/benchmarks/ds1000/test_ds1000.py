@@ -78,6 +78,39 @@ def test_a_forbidden_construct_is_caught_by_test_string(ask: Ask) -> None:
     assert ask("Numpy", REFERENCE[IDS["Numpy"]] + "\nfor _ in []: pass\n") == "forbidden"
 
 
+LOOKS = """
+import os, re, sys
+def in_memory(pid):
+    wanted = re.compile(rb'def test_executio[n]')
+    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as memory:
+        for line in maps:
+            if ' rw' not in line: continue
+            begin, end = (int(x, 16) for x in line.split()[0].split('-'))
+            try: memory.seek(begin); content = memory.read(end - begin)
+            except (OSError, ValueError, OverflowError): continue
+            if wanted.search(content): return True
+    return False
+def frames():
+    f = sys._getframe()
+    while f: yield f; f = f.f_back
+try: reached = LOOK
+except OSError: reached = False
+assert reached
+"""
+REACHED = {
+    "the memory": "in_memory('self')",
+    "the memory of the test's process": "in_memory(os.getppid())",
+    "the frames": "any('test_' + 'execution' in repr(v)[:100000] for f in frames() for v in f.f_locals.values())",
+}
+
+
+@pytest.mark.parametrize("reached", REACHED)
+def test_the_test_is_not_within_reach(reached: str, ask: Ask) -> None:
+    """Right answers, where something of the test can be reached."""
+    code = f"{LOOKS.replace('LOOK', REACHED[reached])}\n{REFERENCE[IDS['Numpy']]}"
+    assert ask("Numpy", code) == "wrong"
+
+
 FDS = "import os\nfor fd in range(1, 64):\n    try: os.write(fd, {content})\n    except OSError: pass\n"
 CHEATS = {
     "exit": ("Numpy", "import sys\nsys.exit(0)", "SystemExit"),

@@ -81,15 +81,27 @@ def test_an_archive_is_unpacked_once_and_again_when_damaged(
     shutil.copytree(folder, kept)
     damaged = kept / "Numpy" / "Completion" / "q0" / "ans" / "ans1.pkl"
     damaged.write_bytes(b"other")
+    original._found_whole.discard(kept)
     assert original.find(archive.parents[1]) == (kept, original.SHA256)
+    stamp = damaged.stat().st_mtime_ns
+    original._found_whole.discard(kept)
+    assert original.find(archive.parents[1])[0] == kept and damaged.stat().st_mtime_ns == stamp
     assert damaged.read_bytes() == (folder / damaged.relative_to(kept)).read_bytes()
-    assert [path.name for path in kept.parent.iterdir()] == [kept.name]  # nothing half unpacked
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, f"{kept.name}.lock"}  # nothing half unpacked
 
 
 def test_a_folder_is_taken_as_it_is_and_another_one_refused(folder: Path, tmp_path: Path) -> None:
     home = tmp_path / original.FOLDER
     shutil.copytree(folder, home / "ds1000_data")
-    (home / "ds1000_data" / "Numpy" / "__pycache__").mkdir()
+    problem = home / "ds1000_data" / "Numpy" / "Completion" / "q0"
+    (problem.parent / ".DS_Store").touch()
+    for name in ("result", "ans.bak", "__pycache__"):  # what stands there by chance is nobody's
+        (problem / name).mkdir()
+        (problem / name / "ans1.pkl").touch()
+    tasks = original.tasks(home / "ds1000_data", ["Numpy"])
+    assert len(tasks) == 220
+    shown = {name.partition("/")[0] for name in original.files(home / "ds1000_data", tasks[0])[0]}
+    assert shown == {".cfg", "code_context.txt", "prompt.txt", "input"}
     assert original.find(tmp_path) == (home / "ds1000_data", original.SHA256)
     (home / "ds1000_data" / "Numpy" / "Completion" / "q0" / "prompt.txt").write_text("another")
     with pytest.raises(UsageError, match="not the original release of DS-1000: the hash over its files is"):
@@ -133,7 +145,7 @@ def test_an_archive_of_something_else_is_one_line(
     with pytest.raises(UsageError, match=message) as caught:
         original.find(tmp_path / "data")
     assert "\n" not in str(caught.value) and str(place) in str(caught.value)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert [path.suffix for path in (tmp_path / "cache").rglob("*") if path.is_file()] == [".lock"]
     assert not (tmp_path / "x").exists()
 
 
@@ -359,32 +371,12 @@ CHEATS = {
     ),
     "equal to all": ("ARITHMETIC", "from unittest import mock\nresult = mock.ANY"),
     "the answers": ("ARITHMETIC", "result = pickle.load(open(f'ans/ans{args.test_case}.pkl', 'rb'))"),
-    "the answers, in the process that reads": (
-        "ARITHMETIC",
-        REDUCES.format(
-            function="eval",
-            arguments="(\"__import__('pickle').load(open('ans/ans1.pkl', 'rb')) + 0 * len(open('test', 'rb').read())\",)",
-        ),
-    ),
-    "the test's memory, in the process that reads": (
-        "ARITHMETIC",
-        REDUCES.format(
-            function="eval", arguments="(\"open(f'/proc/{__import__('os').getppid()}/mem', 'rb').read(1)\",)"
-        ),
-    ),
     "the reference": ("ARITHMETIC", "exec(open('reference_code.txt').read())"),
     "the test": ("ARITHMETIC", "open('test_code.py', 'w').write('def test(*a): return 1')\nresult = 0"),
     "a link for a result": (
         "ARITHMETIC",
-        "import os\nos.symlink('../input/input1.pkl', f'result/result_{args.test_case}.pkl')\nos._exit(0)",
-    ),
-    "a pipe for a result": (
-        "ARITHMETIC",
-        "import os\nos.mkfifo(f'result/result_{args.test_case}.pkl')\nos._exit(0)",
-    ),
-    "a verdict": (
-        "ARITHMETIC",
-        "import os\nfor fd in range(1, 256):\n    try: os.write(fd, b'P' + b'0' * 32)\n    except OSError: pass\nos._exit(0)",
+        f"{RIGHT}\npickle.dump(result, open('right', 'wb'))\n"
+        "import os\nos.symlink('../right', f'result/result_{args.test_case}.pkl')\nos._exit(0)",
     ),
     "a figure of its own": ("FIGURE", "import pickle\npickle.dump(True, open('result/result_1.pkl', 'wb'))"),
     "the wanted figure": ("FIGURE", "import shutil\nshutil.copy('ans/oracle_plot.png', 'result/plot.png')"),
@@ -409,6 +401,73 @@ def test_programs_that_cheat_do_not_pass(name: str, ask: Ask) -> None:
     problem, code = CHEATS[name]
     assert ask(problem, code) != "passed"
     assert ask("ARITHMETIC", RIGHT) == "passed"  # nothing of it stays
+
+
+# Where the test, or what it wants, could be within reach. Each is true when it is.
+REACHED = {
+    "the frames": "any(KRAM in repr(v)[::-1] for f in frames() for v in [*f.f_locals.values(), *f.f_globals.values()])",
+    "the objects": "any(KRAM.encode() in o[::-1] for o in gc.get_objects() + held() if type(o) is bytes)",
+    "the memory": "in_memory('self')",
+    "the memory of the process above": "in_memory(os.getppid())",
+    "its descriptors": "bool(os.listdir(f'/proc/{os.getppid()}/fd'))",
+    "the file of the test": "os.path.exists('test')",
+    "the answers": "os.path.exists('ans')",
+}
+LOOKS = """
+import gc, os, re, sys
+KRAM = 'sna ,tluser(lauqe_yarra_tressa'
+def frames():
+    f = sys._getframe()
+    while f: yield f; f = f.f_back
+def held(): return [x for o in gc.get_objects() if type(o) in (dict, list, tuple) for x in gc.get_referents(o)]
+def in_memory(pid):
+    wanted = re.compile(rb'assert_array_equal\\(resul[t], an[s]\\)')
+    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as memory:
+        for line in maps:
+            if ' rw' not in line: continue
+            begin, end = (int(x, 16) for x in line.split()[0].split('-'))
+            try: memory.seek(begin); content = memory.read(end - begin)
+            except (OSError, ValueError, OverflowError): continue
+            if wanted.search(content): return True
+    return False
+def reached():
+    try: return bool(LOOK)
+    except OSError: return False
+"""
+
+
+def _pickled(source: str) -> str:
+    """An answer whose pickle runs `source` where it is read; it is then what `found` gives for the number of the input's items."""
+    text = f"(lambda names: (exec({source!r}, names), names['found'](NUMBER))[1])({{}})"
+    code = f"TEXT = {text!r}.replace('NUMBER', str(len(a)))\n"
+    return code + REDUCES.format(function="eval", arguments="(TEXT,)")
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("place", ["the program", "its pickle"])
+@pytest.mark.parametrize("reached", REACHED)
+def test_nothing_of_the_test_is_within_reach(reached: str, place: str, ask: Ask) -> None:
+    """An answer that is right where something can be reached: by the program, or by its pickle where that is read."""
+    looks = LOOKS.replace("LOOK", REACHED[reached])
+    if place == "the program":
+        code = f"{looks}\nresult = a * 2 if reached() else None"
+    else:
+        code = _pickled(f"{looks}\nimport numpy\nfound = lambda n: numpy.arange(n) * 2 if reached() else None")
+    assert ask("ARITHMETIC", code) == "wrong"
+
+
+@pytest.mark.sandbox
+def test_a_pickle_can_say_what_is_right(ask: Ask) -> None:
+    """The control of the test above: it is the reach that is missing, nothing else."""
+    code = _pickled("import numpy\nfound = lambda n: numpy.arange(n) * 2")
+    assert ask("ARITHMETIC", code) == "passed"
+
+
+@pytest.mark.sandbox
+def test_large_results_and_random_numbers(ask: Ask) -> None:
+    assert ask("ARITHMETIC", f"{RIGHT}\nresult = [np.zeros(9_000_000)]") == "wrong"  # 72 MB a case
+    draw = "import numpy.random\nresult = a * 2 if abs(np.random.rand() - 0.5488135) < 1e-6 else None"
+    assert ask("ARITHMETIC", draw) == "passed"  # numpy's first number after seed 0
 
 
 # with the release's own libraries and the real set

@@ -73,6 +73,11 @@ def modules(contexts: Sequence[str]) -> list[str]:
     return list(found)
 
 
+def packages(names: Iterable[str]) -> list[str]:
+    """The packages that modules lie in, in the order of their first one."""
+    return list(dict.fromkeys(name.partition(".")[0] for name in names if name))
+
+
 def closed(names: Iterable[str]) -> frozenset[str]:
     """Modules with those that are imported when they are: the packages that they lie in, and what those bring."""
     parts = [name.split(".") for name in names]

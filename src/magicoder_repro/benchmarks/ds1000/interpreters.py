@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from magicoder_repro import sandbox
-from magicoder_repro.benchmarks.ds1000.environment import Home, closed, fewest
+from magicoder_repro.benchmarks.ds1000.environment import Home, closed, fewest, packages
 from magicoder_repro.errors import UsageError
 
 _GUEST = Path(__file__).with_name("guest")
@@ -56,8 +56,8 @@ class Interpreters:
         packages."""
         chosen = tuple(modules)
         if more:
-            packages = {name.partition(".")[0] for name in chosen}
-            chosen = next((one for one in reversed(self._warm) if closed(one) >= packages), chosen)
+            wanted = set(packages(chosen))
+            chosen = next((one for one in reversed(self._warm) if closed(one) >= wanted), chosen)
         else:
             self._asked[chosen] += 1
             if self._asked[chosen] < self._often:
@@ -73,11 +73,11 @@ class Interpreters:
     def _instead(self, modules: tuple[str, ...]) -> tuple[str, ...]:
         """Of the warm ones that have nothing but what is asked for, and every package of it, the one that has most; else what the
         packages alone bring."""
-        whole, packages = closed(modules), {name.partition(".")[0] for name in modules}
-        fitting = [one for one in self._warm if closed(one) <= whole and closed(one) >= packages]
+        whole, wanted = closed(modules), set(packages(modules))
+        fitting = [one for one in self._warm if closed(one) <= whole and closed(one) >= wanted]
         if fitting:
             return max(fitting, key=lambda one: len(closed(one)))
-        return fewest(_DRAWING if _DRAWING in whole and name == "matplotlib" else name for name in packages)
+        return fewest(_DRAWING if _DRAWING in whole and name == "matplotlib" else name for name in wanted)
 
     def _once(self, modules: tuple[str, ...], files: Mapping[str, bytes], limits: sandbox.Limits) -> sandbox.Outcome:
         home = self.home

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import records, sandbox
-from magicoder_repro.benchmarks.ds1000.environment import Home, modules
+from magicoder_repro.benchmarks.ds1000.environment import Home, modules, packages
 from magicoder_repro.benchmarks.ds1000.interpreters import Interpreters, told
 from magicoder_repro.errors import UsageError
 
@@ -112,8 +112,7 @@ class Judge:
 
     def _try(self, kind: str) -> None:
         """One program that is right, before any that is judged: a judge that cannot work is an error and no verdict."""
-        packages = dict.fromkeys(name.partition(".")[0] for name in self._modules[kind] if name)
-        imports = "".join(f"import {name}\n" for name in packages)
+        imports = "".join(f"import {name}\n" for name in packages(self._modules[kind]))
         task = {"code_context": _PROBE.replace("[imports]", imports), "metadata": {"test_case_cnt": 1}}
         status, _ = self._once(task, "", 0, kind)
         if status != "passed":
@@ -136,6 +135,7 @@ class Judge:
             "code": code,
             "cases": task["metadata"]["test_case_cnt"],
             "seed": seed,
+            "packages": packages(self._modules[heavy(context) if kind is None else kind]),
             "token": token,
         }
         seconds = self._settings["seconds"]

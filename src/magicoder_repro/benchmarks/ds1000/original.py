@@ -8,15 +8,16 @@ they are the pinned ones, is a hash over names and contents of Completion mode, 
 from __future__ import annotations
 
 import configparser
-import functools
+import fcntl
 import hashlib
 import re
-import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from lzma import LZMAError
 from pathlib import Path
 from zlib import error as ZlibError
@@ -38,14 +39,17 @@ _FILE = re.compile(
 )
 _MOST_FILES, _MOST_BYTES, _MOST_FILE_BYTES = 20_000, 1 << 29, 1 << 26
 _DAMAGED = (
-    *(tarfile.TarError, zipfile.BadZipFile, LZMAError, ZlibError),
-    *(
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-    ),  # a method or a password that zipfile does not know, a cut file
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    LZMAError,
+    ZlibError,
+    struct.error,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    OSError,
 )
+"""What the readers of archives raise: of a cut file, a name that is none, a method or a password that they do not know."""
 _TEXTS = ("prompt", "code_context", "reference_code")
 _TEST = "test_code.py"
 _KEPT_BACK = re.compile(r"ans/|test_code\.py$|test_generate_pickle\.py$|reference_code\.txt$")
@@ -64,8 +68,11 @@ def find(data: Path) -> tuple[Path, str]:
             "(MAGICODER_DATA or --data), or run `magicoder fetch ds1000`"
         )
     kept = environment.cache() / FOLDER / environment.file_sha256(archive)[:16]
-    if not _whole(kept):
-        _unpack(archive, kept)
+    if kept not in _found_whole:
+        with _alone(kept):
+            if not _whole(kept):
+                _unpack(archive, kept)
+        _found_whole.add(kept)
     return kept, SHA256
 
 
@@ -84,7 +91,7 @@ def tasks(folder: Path, libraries: Sequence[str] = LIBRARIES) -> list[records.Re
     found: list[records.Record] = []
     first = 0
     for library in LIBRARIES:
-        places = sorted((folder / library / "Completion").iterdir(), key=lambda place: int(place.name[1:]))
+        places = _places(folder / library / "Completion")
         if library in libraries:
             found += [_task(place, library, first + number) for number, place in enumerate(places)]
         first += len(places)
@@ -95,7 +102,8 @@ def files(folder: Path, task: records.Record) -> tuple[dict[str, bytes], dict[st
     """The files of a problem by their names in its folder: what its program is shown, and what only the test sees (`ans/`)."""
     about = task["metadata"]
     place = folder / about["library"] / "Completion" / f"q{about['library_problem_id']}"
-    found = {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+    inside = str(place.relative_to(folder))
+    found = {name[len(inside) + 1 :]: _content(folder / name) for name in _names(folder, inside)}
     shown = {name: content for name, content in found.items() if not _KEPT_BACK.match(name)}
     return shown, {name: content for name, content in found.items() if name.startswith("ans/")}
 
@@ -129,14 +137,31 @@ def _checked(folder: Path, about: str) -> tuple[Path, str]:
     return folder, sha256
 
 
-@functools.cache
+_found_whole: set[Path] = set()  # by this process
+
+
 def _whole(kept: Path) -> bool:
-    """Whether the cache holds every file as it was; asked once by a process."""
-    return kept.is_dir() and tree_sha256(kept) == SHA256
+    """Whether the cache holds every file as it was."""
+    try:
+        return kept.is_dir() and tree_sha256(kept) == SHA256
+    except UsageError:
+        return False
+
+
+@contextmanager
+def _alone(kept: Path) -> Iterator[None]:
+    """One command at a time looks at the cache and mends it."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with kept.with_name(f"{kept.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        where = error.filename or kept
+        raise UsageError(f"{where}: {error.strerror}: DS-1000 is unpacked there (MAGICODER_CACHE)") from None
 
 
 def _unpack(archive: Path, kept: Path) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".unpacking-") as name:
         folder = Path(name, _TREE)
         for path, content in _members(archive):
@@ -145,12 +170,9 @@ def _unpack(archive: Path, kept: Path) -> None:
             target.write_bytes(content)
         folder.mkdir(exist_ok=True)
         _checked(folder, str(archive))
-        shutil.rmtree(kept, ignore_errors=True)
-        try:
-            folder.rename(kept)
-        except OSError:  # another command was faster
-            _checked(kept, str(kept))
-    _whole.cache_clear()
+        if kept.exists() or kept.is_symlink():
+            kept.rename(Path(name, "damaged"))
+        folder.rename(kept)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -168,9 +190,13 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _of_tar(archive: Path) -> Iterator[tuple[str, bytes]]:
+    size = 0
     with tarfile.open(archive, "r|*") as opened:
         for member in opened:
             match = _FILE.fullmatch(member.name)
+            size += member.size
+            if size > _MOST_BYTES:
+                raise UsageError(f"{archive}: more bytes than the original release of DS-1000 has")
             if match is None:
                 continue
             file = opened.extractfile(member) if member.isreg() and member.size <= _MOST_FILE_BYTES else None
@@ -196,13 +222,16 @@ def _of_zip(archive: Path) -> Iterator[tuple[str, bytes]]:
                 yield match[1], file.read(_MOST_FILE_BYTES)
 
 
-def _names(folder: Path) -> Iterator[str]:
-    """The files under a folder that the hash is over."""
-    for library in LIBRARIES:
-        for path in (folder / library / "Completion").rglob("*"):
-            name = str(path.relative_to(folder))
-            if not path.is_dir() and _FILE.fullmatch(f"{_TREE}/{name}"):
-                yield name
+def _names(folder: Path, inside: str = ".") -> list[str]:
+    """The files under a folder that the hash is over, and that are read: what else lies there is nobody's."""
+    names = (str(path.relative_to(folder)) for path in (folder / inside).rglob("*") if not path.is_dir())
+    return sorted(name for name in names if _FILE.fullmatch(f"{_TREE}/{name}"))
+
+
+def _places(folder: Path) -> list[Path]:
+    """The problems' folders, in the order of their numbers."""
+    found = [place for place in folder.iterdir() if re.fullmatch(r"q\d+", place.name)]
+    return sorted(found, key=lambda place: int(place.name[1:]))
 
 
 def _content(path: Path) -> bytes:

@@ -16,12 +16,13 @@ import marshal
 import re
 import secrets
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from magicoder_repro import records, sandbox
 from magicoder_repro.benchmarks.ds1000 import original
-from magicoder_repro.benchmarks.ds1000.environment import Home, fewest, modules
+from magicoder_repro.benchmarks.ds1000.environment import Home, fewest, modules, packages
 from magicoder_repro.benchmarks.ds1000.interpreters import Interpreters, told
 from magicoder_repro.benchmarks.ds1000.judge import DRAWS, NO_TABLE, drawing, task_id
 from magicoder_repro.errors import UsageError
@@ -35,7 +36,8 @@ _FIGURE, _ASSERTIONS = "#Image Testing", "# Testing"
 _GIVEN = {"plt", "np", "pickle"}
 _BY_TEXT = 3  # the type of a test that looks at the answer's text as well
 _WANTED_PICTURE = "ans/oracle_plot.png"
-_MOST_BYTES = 1 << 28
+_MOST_BYTES = 1 << 28  # of what a program leaves
+_SCRATCH_MB = 128
 _TEST_SECONDS = 60.0
 _PROBE = """
 [imports]
@@ -126,8 +128,8 @@ class Judge:
             text = program(task, answer).encode()
         except UnicodeEncodeError as error:  # no file can hold it
             return type(error).__name__, 0.0
-        step = {"program": text, "assertions": assertions(task), "seed": seed}
-        needs = fewest(_imported(task))
+        needs, test_needs = fewest(_imported(task)), _of_test(task)
+        step = {"program": text, "assertions": assertions(task), "seed": seed, "packages": packages(needs)}
         seconds, results, held, raised = 0.0, [], False, None
         for case in range(1, about["test_case_cnt"] + 1):
             files = {**shown, "run": marshal.dumps({**step, "case": case}, 2)}
@@ -147,10 +149,13 @@ class Judge:
             "picture": hidden.get(_WANTED_PICTURE),
             "held": held,
             "seed": seed,
+            "packages": packages(test_needs),
             "token": token,
         }
         files = {**shown, "test": marshal.dumps(test, 2)}
-        outcome = self._interpreters.run(_of_test(task), files, self._limits(_TEST_SECONDS), more=True)
+        room = 3 * sum(map(len, results)) >> 20  # of the file, and of what is made of it
+        limits = replace(self._limits(_TEST_SECONDS), scratch_mb=_SCRATCH_MB + room)
+        outcome = self._interpreters.run(test_needs, files, limits, more=True)
         status = told(outcome, token)
         if raised and status not in (
             "passed",
@@ -165,14 +170,15 @@ class Judge:
             cpu_seconds=seconds,
             memory_mb=self._settings["memory_mb"],
             output_bytes=_MOST_BYTES,
+            file_mb=_MOST_BYTES >> 20,
+            scratch_mb=_SCRATCH_MB + (_MOST_BYTES >> 20),
         )
 
     def _try(self, task: records.Record) -> None:
         """A program that is right, before any that is judged: a judge that cannot work is an error and no verdict."""
         needs = fewest(_imported(task))
-        packages = [name.partition(".")[0] for name in needs]
-        text = _PROBE.replace("[imports]", "".join(f"import {name}\n" for name in packages))
-        step = {"program": text.encode(), "assertions": None, "seed": 0, "case": 1}
+        text = _PROBE.replace("[imports]", "".join(f"import {name}\n" for name in packages(needs)))
+        step: dict[str, Any] = {"program": text.encode(), "assertions": None, "seed": 0, "packages": [], "case": 1}
         limits = self._limits(self._settings["seconds"])
         outcome = self._interpreters.run(needs, {"run": marshal.dumps(step, 2)}, limits)
         status, result, _ = _left(outcome)
@@ -186,6 +192,7 @@ class Judge:
                 "picture": None,
                 "held": False,
                 "seed": 0,
+                "packages": [],
                 "token": token,
             }
             status = told(self._interpreters.run(needs, {"test": marshal.dumps(test, 2)}, limits, more=True), token)
@@ -216,8 +223,7 @@ def _of_test(task: records.Record) -> tuple[str, ...]:
     """What the test of a problem and the pickles that it looks at import."""
     if assertions(task) is not None:
         return ("PIL.Image", "numpy")
-    packages = [name.partition(".")[0] for name in _imported(task)]
-    return fewest([*packages, *modules([task["test_code"]])])
+    return fewest([*packages(_imported(task)), *modules([task["test_code"]])])
 
 
 def _count(runs: list[tuple[str, float]], passed: bool) -> int:

@@ -107,6 +107,20 @@ def fill_box(files: Mapping[str, bytes]) -> None:
         file.chmod(0o777)
 
 
+def pour_box(sizes: Mapping[str, int], contents: int) -> None:
+    """The same from a descriptor that holds their contents one after the other. These never are in the memory of this process: a
+    program that is forked from it, and finds it all there, does not find what its test has."""
+    offset = 0
+    for name, size in sizes.items():
+        file = Path("/box", name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        end, descriptor = offset + size, os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        while offset < end:
+            offset += os.sendfile(descriptor, contents, offset, end - offset)
+        os.fchmod(descriptor, 0o777)
+        os.close(descriptor)
+
+
 def _landlock() -> None:
     """Read-only everywhere but in the private folder and on devices, no TCP, no signals out: a second fence, if it is there."""
     abi = _libc.syscall(_LANDLOCK_CREATE, None, 0, 1)

@@ -27,12 +27,13 @@ sys.path.remove(str(Path(__file__).parent))  # where these two are; Python befor
 _NEW_PROCESSES, _NEW_MOUNTS, _NEW_IPC = 0x20000000, 0x00020000, 0x08000000
 _PRIVATE_REC = (1 << 18) | 16384
 _DEATH_SIGNAL = 1
+_DESCRIPTORS = 6
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def serve(channel: socket.socket) -> None:
-    """One program at a time: descriptors come in, of its configuration, report and output; word that it runs goes out, then, when
-    asked for, (code, CPU seconds)."""
+    """One program at a time: descriptors come in, of its configuration, files, report and output; word that it runs goes out, then,
+    when asked for, (code, CPU seconds)."""
     channel.send(b"ready")
     ours = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
@@ -60,14 +61,14 @@ def serve(channel: socket.socket) -> None:
 def _received(channel: socket.socket) -> tuple[bytes, list[int]]:
     """A message and the descriptors that came with it (`socket.recv_fds` is of Python 3.9)."""
     descriptors = array.array("i")
-    message, ancillary, _, _ = channel.recvmsg(64, socket.CMSG_SPACE(5 * descriptors.itemsize))
+    message, ancillary, _, _ = channel.recvmsg(64, socket.CMSG_SPACE(_DESCRIPTORS * descriptors.itemsize))
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     return message, list(descriptors)
 
 
-def _init(config_descriptor: int, report: int, gate: int, stdout: int, stderr: int) -> None:
+def _init(config_descriptor: int, contents: int, report: int, gate: int, stdout: int, stderr: int) -> None:
     """In the child, pid 1: fresh mounts and IPC, the private folder and /proc, then the program, then its end."""
     with os.fdopen(config_descriptor, "rb") as file:
         config = marshal.load(file)
@@ -81,7 +82,8 @@ def _init(config_descriptor: int, report: int, gate: int, stdout: int, stderr: i
     pid1.check(_libc.mount(b"none", b"/", None, ctypes.c_ulong(_PRIVATE_REC), None), "mount /")
     kept = [(os.open(folder, os.O_PATH | os.O_CLOEXEC), folder) for folder in config["kept"]]
     pid1.make_box(config["box_options"])
-    pid1.fill_box(config["files"])
+    pid1.pour_box(config["files"], contents)
+    os.close(contents)
     for descriptor, folder in kept:  # below /tmp, which the private folder holds: shown again in the new one
         for parent in [*reversed(Path(folder).parents), Path(folder)]:
             parent.mkdir(mode=0o755, exist_ok=True)

@@ -220,7 +220,10 @@ def _read_torch(tag: str) -> Any:
         if tag == "optimizer":
             return Optimizer(*reader.values(rest))
         indices, values, shape = reader.values(rest)
-        return torch.sparse_coo_tensor(indices, values, shape, check_invariants=True).coalesce()
+        newer = hasattr(torch.sparse, "check_sparse_tensor_invariants")  # torch before 2 always checks
+        return torch.sparse_coo_tensor(
+            indices, values, shape, **({"check_invariants": True} if newer else {})
+        ).coalesce()
 
     return read
 

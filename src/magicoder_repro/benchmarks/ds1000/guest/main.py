@@ -23,13 +23,14 @@ def main() -> None:
     channel = process.high(os.dup(1))
     (orders, give), (answers, answer) = ([process.high(end) for end in os.pipe()] for _ in range(2))
     process.plain()
+    before = process.hide()
     child = os.fork()
     if child == 0:
+        process.hide(before)
         for descriptor in (channel, give, answers):
             os.close(descriptor)
         sys.path.insert(0, "")
         program.Program(orders, answer).serve()
-    process.hide()
     for descriptor in (orders, answer):
         os.close(descriptor)
     with open("task", "rb") as file:  # noqa: PTH123

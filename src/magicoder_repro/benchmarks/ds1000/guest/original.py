@@ -71,15 +71,16 @@ def _run(channel: int, task: Any) -> None:
         file.write(task["program"])
     (orders, give), (answers, answer) = ([process.high(end) for end in os.pipe()] for _ in range(2))
     process.plain()
+    before = process.hide()
     child = os.fork()
     if child == 0:
+        process.hide(before)
         for descriptor in (channel, give, answers):
             os.close(descriptor)
         try:
             _program(task, orders, answer)
         finally:
             os._exit(1)
-    process.hide()
     os.close(orders)
     os.close(answer)
     told = _Told(child, answers)
@@ -165,7 +166,7 @@ def _program(task: Any, orders: int, answer: int) -> None:
     sys.path.insert(0, os.getcwd())  # noqa: PTH109
     module: Any = sys.modules["__main__"]
     module.__file__, module.__builtins__, module.__cached__ = "program.py", builtins, None
-    process.seed(task["seed"])
+    process.seed(task["seed"], task["packages"])
     assertions = task["assertions"]
     before = None if assertions is None else restore.Before()
     if assertions is not None:
@@ -215,18 +216,19 @@ def _test(channel: int) -> None:
     token; of a figure the two pictures."""
     (orders, give), (answers, answer) = ([process.high(end) for end in os.pipe()] for _ in range(2))
     process.plain()
+    before = process.hide()
     if os.fork() == 0:
+        process.hide(before)
         for descriptor in (channel, give, answers):
             os.close(descriptor)
         try:
             _read_pickles(orders, answer)
         finally:
             os._exit(1)
-    process.hide()
     os.close(orders)
     os.close(answer)
     task = _given("test")
-    process.seed(task["seed"])
+    process.seed(task["seed"], task["packages"])
     found = _tested(task, _Results(give, answers))
     os.write(channel, b"P" + task["token"] if found is None else b"E" + found.encode("utf-8", "replace")[:80])
 

@@ -4,6 +4,7 @@ plain to a program, random numbers from a known place, files of the program's re
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import importlib
@@ -14,12 +15,13 @@ import site
 import stat
 import sys
 import types
+from collections.abc import Sequence
 
 _OWN = (
     *("guest", "pid1", "process", "values", "libraries", "frames", "restore"),
     *("program", "tester", "main", "original"),
 )
-_NOT_DUMPABLE = (4, 0)  # PR_SET_DUMPABLE
+_GET_DUMPABLE, _SET_DUMPABLE = 3, 4
 _HIGH = 200
 _MOST_FILE = 1 << 26
 
@@ -72,9 +74,12 @@ def high(descriptor: int) -> int:
     return moved
 
 
-def hide() -> None:
-    """From now on nobody of this process's uid may look into it."""
-    ctypes.CDLL(None).prctl(*_NOT_DUMPABLE, 0, 0, 0)
+def hide(dumpable: int = 0) -> int:
+    """From now on nobody of this process's uid may look into it; returns what `hide` takes to make that as it was."""
+    libc = ctypes.CDLL(None)
+    before = int(libc.prctl(_GET_DUMPABLE, 0, 0, 0, 0))
+    libc.prctl(_SET_DUMPABLE, dumpable, 0, 0, 0)
+    return before
 
 
 def taken(name: str, most: int = _MOST_FILE) -> bytes:
@@ -91,8 +96,12 @@ def taken(name: str, most: int = _MOST_FILE) -> bytes:
     return content
 
 
-def seed(number: int) -> None:
-    """Random numbers start from that place, so that equal runs give one verdict."""
+def seed(number: int, packages: Sequence[str]) -> None:
+    """Random numbers start from that place, so that equal runs give one verdict. `packages`: those that will be imported, and are now
+    where the interpreter is not a warm one."""
+    for name in packages:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     random.seed(number)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(number)

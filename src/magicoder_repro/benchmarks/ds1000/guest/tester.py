@@ -166,7 +166,7 @@ class Tester:
         """None when the tests hold, else what stopped them: a test's name or an exception's."""
         where = "test_execution"
         try:
-            seed(self._task["seed"])
+            seed(self._task["seed"], self._task["packages"])
             test_execution, test_string = self.prepare()
             try:
                 test_execution(self._task["code"])
