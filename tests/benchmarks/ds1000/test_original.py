@@ -396,6 +396,7 @@ CHEATS = {
 
 
 @pytest.mark.sandbox
+@pytest.mark.parametrize("ask", ["warm"], indirect=True)
 @pytest.mark.parametrize("name", CHEATS)
 def test_programs_that_cheat_do_not_pass(name: str, ask: Ask) -> None:
     problem, code = CHEATS[name]
