@@ -21,6 +21,7 @@ _BRINGS = {
     "seaborn": {"numpy", "pandas", "scipy", "scipy.stats", "matplotlib", "matplotlib.pyplot"},
 }
 """What importing a package imports as well."""
+_STANDARD = {*sys.stdlib_module_names, "parser"}  # the latter until Python 3.9
 _QUIET = {
     "CUDA_VISIBLE_DEVICES": "",
     "MPLBACKEND": "Agg",
@@ -87,5 +88,5 @@ def closed(names: Iterable[str]) -> frozenset[str]:
 
 def fewest(names: Iterable[str]) -> tuple[str, ...]:
     """The names that bring all others, in one order: interpreters that have imported the same are the same."""
-    plain = {name for name in names if name and name.partition(".")[0] not in sys.stdlib_module_names}
+    plain = {name for name in names if name and name.partition(".")[0] not in _STANDARD}
     return tuple(sorted(name for name in plain if name not in closed(plain - {name})))

@@ -23,7 +23,6 @@ import select
 import signal
 import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
 import frames  # type: ignore[import-not-found]
@@ -33,7 +32,7 @@ import restore  # type: ignore[import-not-found]
 import values  # type: ignore[import-not-found]
 
 WARM = process.WARM
-_PICTURE, _WANTED = "result/plot.png", "ans/oracle_plot.png"
+_PICTURE = "result/plot.png"
 _MOST_RESULT = 1 << 28
 _LOOK_SECONDS = 0.02
 _NONCE_BYTES = 16
@@ -101,9 +100,7 @@ def _run(channel: int, task: Any) -> None:
         about["raised"] = first[len(b"raised ") :].decode("ascii", "replace")[:80]
     about["bytes"] = None if content is None else len(content)
     for part in (json.dumps(about).encode() + b"\n", content or b""):
-        left = memoryview(part)
-        while left:
-            left = left[os.write(channel, left) :]
+        process.write_all(channel, part)
 
 
 class _Told:
@@ -299,22 +296,14 @@ class _Results:
     def read(self, content: bytes) -> Any:
         """The value in a pickle, made of plain data. ValueError and its like when there is none."""
         for part in (len(content).to_bytes(8, "little"), content):
-            left = memoryview(part)
-            while left:
-                left = left[os.write(self._give, left) :]
-        text, rest = values.lengths(self._exactly(values.HEAD_BYTES))
+            process.write_all(self._give, part)
+        text, rest = values.lengths(process.read_exactly(self._answers, values.HEAD_BYTES))
         if text + rest > _MOST_RESULT:
             raise MemoryError
-        about, buffers = values.opened(self._exactly(text), self._exactly(rest))
+        about, buffers = values.opened(*(process.read_exactly(self._answers, size) for size in (text, rest)))
         if "raised" in about:
             raise _named(str(about["raised"])[:80])
         return values.Reader([], _READ, buffers).value(about["value"])
-
-    def _exactly(self, size: int) -> bytes:
-        content = _exactly(self._answers, size)
-        if content is None:
-            raise EOFError
-        return content
 
 
 def _named(name: str) -> Exception:
@@ -322,23 +311,12 @@ def _named(name: str) -> Exception:
     return error
 
 
-def _exactly(descriptor: int, size: int) -> bytes | None:
-    content = bytearray()
-    while len(content) < size:
-        chunk = os.read(descriptor, min(size - len(content), 1 << 20))
-        if not chunk:
-            return None
-        content += chunk
-    return bytes(content)
-
-
 def _read_pickles(orders: int, answer: int) -> None:
     """In a process of its own: reads pickles, which may run any code here, and says what is in them."""
-    write_all: Callable[[bytes], None] = _writer(answer)
     while True:
-        head = _exactly(orders, 8)
-        content = None if head is None else _exactly(orders, int.from_bytes(head, "little"))
-        if content is None:
+        try:
+            content = process.read_exactly(orders, int.from_bytes(process.read_exactly(orders, 8), "little"))
+        except EOFError:
             return
         writer = values.Writer([], (libraries.write, frames.write))
         try:
@@ -347,16 +325,7 @@ def _read_pickles(orders: int, answer: int) -> None:
             writer.buffers.clear()
             about = {"raised": type(error).__name__}
         for part in values.parts(about, writer.buffers):
-            write_all(part)
-
-
-def _writer(descriptor: int) -> Callable[[bytes], None]:
-    def write(part: bytes) -> None:
-        left = memoryview(part)
-        while left:
-            left = left[os.write(descriptor, left) :]
-
-    return write
+            process.write_all(answer, part)
 
 
 if __name__ == "__main__":

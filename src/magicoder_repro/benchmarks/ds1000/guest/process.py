@@ -82,6 +82,24 @@ def hide(dumpable: int = 0) -> int:
     return before
 
 
+def write_all(descriptor: int, content: bytes) -> None:
+    """Writes all of it, however little fits at a time."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def read_exactly(descriptor: int, size: int) -> bytes:
+    """That many bytes; EOFError when there are fewer."""
+    content = bytearray()
+    while len(content) < size:
+        chunk = os.read(descriptor, min(size - len(content), 1 << 20))
+        if not chunk:
+            raise EOFError
+        content += chunk
+    return bytes(content)
+
+
 def taken(name: str, most: int = _MOST_FILE) -> bytes:
     """The content of a file, and the file taken away. A link, a folder, a pipe is none: FileNotFoundError."""
     try:
