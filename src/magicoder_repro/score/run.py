@@ -258,8 +258,9 @@ def _result(
 
 
 def _of_what(benchmark: Benchmark, subset: str | None, task: records.Record) -> dict[str, str]:
-    group = benchmark.group(task)
-    return {"language": subset} if subset else {"library": group} if group else {}
+    group, cluster = benchmark.group(task), benchmark.cluster(task)
+    found = {"language": subset} if subset else {"library": group} if group else {}
+    return found | ({"cluster": cluster} if cluster else {})
 
 
 def _identity(datasets: Sequence[Dataset]) -> dict[str, str]:
