@@ -40,7 +40,7 @@ def config(profile: Profile) -> dict[str, Any]:
     data = {
         name: {"kind": one.kind, "label": one.paper or name, "paper": one.paper} for name, one in profile.data.items()
     }
-    models = {
+    models: dict[str, dict[str, Any]] = {
         name: {
             "label": one.label or name,
             "paper": one.paper,
