@@ -37,7 +37,7 @@ class Workers:
         self._settings: str | None = None
         self._closed = False  # then no process is started any more
         self._all: list[_Process] = []
-        self._free: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
+        self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()  # one that has been started comes first
         for _ in range(count):
             self._free.put(self._start() if early else None)
 
