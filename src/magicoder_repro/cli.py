@@ -228,18 +228,86 @@ def prompts(
 
 @app.command()
 def fetch(
-    benchmark: Annotated[str, typer.Argument(help="humaneval or mbpp.")],
-    protocol: Annotated[str, typer.Option(help="paper or current.")] = "paper",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="humaneval, mbpp or ds1000; author-samples, author-states, evoeval: `archives` of profiles."
+        ),
+    ],
+    protocol: Annotated[str, typer.Option(help="Of a benchmark: paper or current.")] = "paper",
     data: Annotated[Path | None, typer.Option("--data", help="Where it goes (else MAGICODER_DATA).")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="Whose `archives` has the name; rescore, then the others, without it."),
+    ] = None,
 ) -> None:
-    """Download a benchmark's pinned file from its public home, checked by its sha256. Nothing else downloads data.
+    """Download a benchmark's pinned file, or answers and logs that others published, from their public homes. Nothing else but
+    `rescore` downloads data.
+
+    A benchmark's file is checked by its sha256. Of the others none is known: that of the first fetch is written beside the file
+    (FILE.sha256) and held from then on. NAME stands for all whose names begin with `NAME-` too.
 
     \b
     magicoder fetch mbpp --protocol current
+    magicoder fetch author-samples
     """
     from magicoder_repro.benchmarks import base
 
-    tell(_shown(base.fetch(benchmarks.get(benchmark), protocol, data)))
+    if name in benchmarks.NAMES:
+        tell(_shown(base.fetch(benchmarks.get(name), protocol, data or base.data_folder())))
+        return
+    from magicoder_repro.generate import at_hand
+    from magicoder_repro.pipeline import rescore as rescoring
+
+    for key, one in rescoring.archives_named(name, profile).items():
+        tell(_shown(at_hand.fetch(key, one, data)))
+
+
+@app.command()
+def rescore(
+    answers: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[ANSWERS]", help="A folder, an archive or a file of answers; those of the profile without it."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Whose they are; Magicoder-CL-7B and such stand beside the paper's row."),
+    ] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="paper or current; both without it.")] = None,
+    as_authors: Annotated[
+        bool,
+        typer.Option("--as-authors", help="They are the very answers that the paper's numbers were computed from."),
+    ] = False,
+    profile: Annotated[str, typer.Option("--profile", help="Whose answers, without ANSWERS.")] = "rescore",
+    runs: _Runs = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Programs judged at a time; one a core without it.")
+    ] = None,
+    if_possible: Annotated[
+        bool, typer.Option("--if-possible", help="Exit code 0 also when nothing of it can be had here.")
+    ] = False,
+    fetch_only: Annotated[
+        bool,
+        typer.Option("--fetch-only", help="Fetch the answers, judge nothing; exit code 1 when they cannot be had."),
+    ] = False,
+) -> None:
+    """Judge published answers to HumanEval(+) and MBPP(+) again, and put the numbers beside the paper's.
+
+    What it takes is fetched; what cannot be had is left out, with one line that says how to get it.
+
+    \b
+    magicoder rescore
+    magicoder rescore answers/ --model Magicoder-CL-7B
+    magicoder rescore samples.jsonl --model mine --protocol current
+    """
+    from magicoder_repro.pipeline import rescore as rescoring
+
+    asked = rescoring.Asked(answers, model, tuple(protocol or ()), as_authors, profile, workers)
+    if fetch_only:
+        raise typer.Exit(errors.EXIT_DONE if rescoring.fetched(asked) else errors.EXIT_BAD_RESULT)
+    rescoring.rescore(asked, _run_of(asked.run_name, runs), if_possible)
 
 
 @app.command()

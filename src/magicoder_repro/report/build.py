@@ -29,6 +29,7 @@ _TOLD = (
     "corpus",
     "seeds",
     "released",
+    "answers",
     "base-model",
     "decontaminate",
     "analyze",
