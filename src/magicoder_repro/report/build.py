@@ -10,7 +10,7 @@ from magicoder_repro import artifact, environment, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import pairs
 from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
-from magicoder_repro.profile import Profile, Report, TrainedModel
+from magicoder_repro.profile import Model, Profile, PublishedAnswers, Report, TrainedModel
 from magicoder_repro.progress import say, tell
 from magicoder_repro.report import cells, claims, compare, figures, page, reference, statistics
 from magicoder_repro.report.page import number
@@ -47,13 +47,22 @@ def config(profile: Profile) -> dict[str, Any]:
             "paper": one.paper,
             "style": one.style,
             "trained": isinstance(one, TrainedModel),
-            "same_answers": [],
+            "same_answers": _same_answers(profile, one),
         }
         for name, one in profile.models.items()
     }
     report = profile.report.model_dump(mode="json")
     about = {"name": profile.name, "description": profile.description}
     return {**about, "report": report, "data": data, "models": models}
+
+
+def _same_answers(profile: Profile, model: Model) -> list[str]:
+    """The tables whose numbers were computed from the very answers that are judged here."""
+    if not isinstance(model, PublishedAnswers) or model.archive is None:
+        return []
+    if profile.archives[model.archive].answers == "authors":
+        return [table for table in reference.LAYOUT if table not in reference.LATER]
+    return [model.archive] if model.archive in reference.LATER else []
 
 
 def check_names(profile: Profile) -> None:

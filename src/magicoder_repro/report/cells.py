@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from magicoder_repro import benchmarks, records
+from magicoder_repro.generate.complete import file_name
 from magicoder_repro.report import reference, statistics
 from magicoder_repro.report.reference import Number
 from magicoder_repro.score import result as results
@@ -146,9 +147,9 @@ def scores(node: str, folder: Path) -> list[Measured]:
         if not benchmark.reference:
             continue
         if benchmark.subsets and row["subset"] is None:
-            tasks = [task for name in benchmark.subsets for task in _tasks(folder / f"{row['family']}-{name}.json")]
+            tasks = [task for name in benchmark.subsets for task in _tasks(folder, row["family"], name)]
         else:
-            tasks = _tasks(folder / f"{row['benchmark']}.json")
+            tasks = _tasks(folder, row["family"], row["subset"])
             if benchmark.groups_name and not benchmark.subsets:
                 wanted = dict(benchmark.reference)
         doubt = f"{row['tasks']} of {row['of']} tasks" if row["tasks"] < row["of"] else None
@@ -160,8 +161,8 @@ def scores(node: str, folder: Path) -> list[Measured]:
     return found
 
 
-def _tasks(path: Path) -> list[results.Task]:
-    return results.read(path, results.Judged).tasks
+def _tasks(folder: Path, benchmark: str, subset: str | None) -> list[results.Task]:
+    return results.read(folder / f"{file_name(benchmark, subset)}.json", results.Judged).tasks
 
 
 def _measured(cell: str, model: str, protocol: str, node: str, metric: str, tasks: Sequence[results.Task]) -> Measured:
