@@ -14,6 +14,7 @@ from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
 from magicoder_repro.profile import Profile, Report, TrainedModel
 from magicoder_repro.progress import say, tell
 from magicoder_repro.report import compare, page
+from magicoder_repro.report.judged import collect as verdicts
 from magicoder_repro.report.page import number
 from magicoder_repro.report.rows import REFERENCE, Row, collect, rows_of_paper
 from magicoder_repro.terminal import shown
@@ -94,9 +95,11 @@ def build(work: Work) -> None:
     trained = [manifest for name, manifest in manifests.items() if name.startswith("sft/")]
     judged = [manifests[name].counts for name in summaries]
     report = {
+        "version": 2,
         "description": work.config["description"],
         "comparable": settings.comparable,
         "rows": [row.to_json() for row in rows],
+        "judged": [one.model_dump() for one in verdicts(inputs)],
         "gaps": gaps,
         "lost": lost,
         "stages": [
