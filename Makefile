@@ -18,7 +18,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
-.PHONY: help all rescore plan test lint check check-fast check-published check-ds1000 lock clean distclean record toolchains $(STAGES)
+.PHONY: help all rescore plan test lint check check-fast check-published check-ds1000 lock clean distclean record regress toolchains $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,10 @@ toolchains: ## install the compilers of MultiPL-E's languages that the distribut
 	@sh docker/multipl-e/toolchains.sh
 record: $(READY) ## record this run's numbers under results/
 	@$(MAGICODER) record --profile $(PROFILE)
+NAME := $(basename $(notdir $(PROFILE)))
+regress: $(READY) ## this run against the recorded one, by the profile's report.regress; runs/PROFILE/regress/ is for CI
+	@$(MAGICODER) regress results/$(NAME) runs/$(NAME) --profile $(PROFILE) \
+		--junit runs/$(NAME)/regress/junit.xml --markdown runs/$(NAME)/regress/regress.md
 test: lint check ## code and behaviour: ruff, mypy, pytest
 lint: $(READY)
 	@$(BIN)/ruff check

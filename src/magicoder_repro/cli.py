@@ -424,15 +424,78 @@ def compare(
 def record(
     profile: _Profile = "smoke",
     runs: _Runs = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Forget the runs recorded before: of a change that is meant to move numbers."),
+    ] = False,
 ) -> None:
-    """Record a finished run's numbers under results/, for later runs to be compared with."""
+    """Record a finished run under results/, for later runs to be compared with: its numbers and verdicts, and the run itself beside
+    those recorded before, whose spread says what chance and machines do."""
     from magicoder_repro import profile as profiles
     from magicoder_repro.report import compare
 
     folder = compare.results_folder(profiles.load(profile).report)
     if folder is None:
         raise errors.UsageError(f"profile {profile}: report.recorded names no folder under results/")
-    tell(_shown(compare.record(_run_of(profile, runs).folder / "report", folder)))
+    tell(_shown(compare.record(_run_of(profile, runs).folder / "report", folder, fresh)))
+
+
+@app.command()
+def regress(
+    baseline: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BASELINE",
+            help="A run's folder, a report (its folder or report.json), recorded numbers (a folder of results/ or recorded.json), or "
+            "a result of `magicoder score`.",
+        ),
+    ],
+    other: Annotated[Path, typer.Argument(metavar="RUN", help="The same, of the run that is judged.")],
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Whose `report.regress` is the policy; the defaults without it.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="exact: every verdict; paired: a test by task, and a margin; tolerance: every number, by the recorded runs."
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="paired: percentage points that a cell may lose in any case.")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="paired: the level of all cells' tests together.")] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="What a cell, number or task that is gone does: fail, warn, ignore.")
+    ] = None,
+    changed: Annotated[
+        str | None, typer.Option(help="What another data set, protocol or scorer does: fail, warn.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit XML, a case a cell.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown, as for a comment.")] = None,
+) -> None:
+    """Judge a run by a baseline, cell by cell. Exit code 1 when something moved by more than the policy allows, or is gone.
+
+    Under GitHub Actions it also writes annotations and the job summary.
+
+    \b
+    magicoder regress results/smoke runs/smoke --profile smoke
+    magicoder regress old.json new.json --policy exact               # two results of `magicoder score`
+    magicoder regress main/report.json runs/paper-cl --policy paired --margin 2 --junit junit.xml --markdown comment.md
+    """
+    from magicoder_repro.report import gate, recorded
+    from magicoder_repro.report import regress as comparison
+
+    options = {"policy": policy, "margin": margin, "alpha": alpha, "missing": missing, "changed": changed}
+    wanted = comparison.policy_of(profile, {name: value for name, value in options.items() if value is not None})
+    sides = recorded.side(baseline), recorded.side(other)
+    for out in filter(None, (junit, markdown)):
+        outputs.refuse_inputs(out, [side.path for side in sides])
+    outcome = comparison.regress(*sides, wanted)
+    if junit:
+        gate.write_junit(outcome, junit)
+    if markdown:
+        gate.write_markdown(outcome, markdown)
+    raise typer.Exit(gate.tell_all(outcome))
 
 
 @app.command()

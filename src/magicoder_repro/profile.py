@@ -408,6 +408,24 @@ class Analysis(_Strict):
     tokenizer: str = Field(description="a tiktoken encoding (the paper: cl100k_base), or a model of this profile")
 
 
+class Regress(_Strict):
+    """What `magicoder regress` calls a regression of this profile's runs."""
+
+    policy: Literal["exact", "paired", "tolerance"] = Field(
+        default="tolerance", description="every verdict; a paired test by task; each number by the recorded runs"
+    )
+    margin: float = Field(
+        default=2.0, ge=0, le=100, description="paired: percentage points that a cell may lose in any case"
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="paired: of all cells together, after Holm")
+    missing: Literal["fail", "warn", "ignore"] = Field(
+        default="fail", description="what a cell, number or task that is gone does"
+    )
+    changed: Literal["fail", "warn"] = Field(
+        default="fail", description="what another data set, protocol, scorer or clean-up of a cell does"
+    )
+
+
 class Report(_Strict):
     recorded: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)] | None = Field(
         description="folder under results/ that this run is compared with: a plain name"
@@ -416,6 +434,7 @@ class Report(_Strict):
     margin: float = Field(
         default=5.0, gt=0, le=100, description="points: a difference below it does not matter in practice"
     )
+    regress: Regress = Regress()
 
 
 class Profile(_Strict):

@@ -13,6 +13,7 @@ from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
 from magicoder_repro.profile import Model, Profile, PublishedAnswers, Report, TrainedModel
 from magicoder_repro.progress import say, tell
 from magicoder_repro.report import cells, claims, compare, figures, page, reference, statistics
+from magicoder_repro.report.judged import collect as verdicts
 from magicoder_repro.report.page import number
 from magicoder_repro.report.reference import REFERENCE
 from magicoder_repro.report.rows import Row, collect
@@ -123,6 +124,7 @@ def build(work: Work) -> None:
         "noise": [one.model_dump() for one in reference.noise()],
         "power": _power(),
         "rows": [row.to_json() for row in rows],
+        "judged": [one.model_dump() for one in verdicts(inputs)],
         "gaps": gaps,
         "lost": lost,
         "stages": [
