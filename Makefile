@@ -16,7 +16,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
-.PHONY: help all plan test lint check check-fast check-published check-ds1000 lock clean distclean record toolchains $(STAGES)
+.PHONY: help all plan test lint check check-fast check-published check-ds1000 lock clean distclean record archive toolchains $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,8 @@ toolchains: ## install the compilers of MultiPL-E's languages that the distribut
 	@sh docker/multipl-e/toolchains.sh
 record: $(READY) ## record this run's numbers under results/
 	@$(MAGICODER) record --profile $(PROFILE)
+archive: $(READY) ## what a deposit (Zenodo) needs, in one zip under dist/: source, locks, recorded results, manifests, RO-Crate metadata
+	@$(MAGICODER) archive
 test: lint check ## code and behaviour: ruff, mypy, pytest
 lint: $(READY)
 	@$(BIN)/ruff check
