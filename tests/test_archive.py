@@ -119,6 +119,9 @@ def test_the_same_commit_and_runs_give_the_same_bytes(root: Path, tmp_path: Path
     assert archive.build(tmp_path / "other" / "second.zip", root).read_bytes() == first
     archive.build(root=root)
     assert archive.build(root=root).read_bytes() == first  # over an earlier one, which is ignored by git
+    with zipfile.ZipFile(tmp_path / "first.zip") as opened:
+        assert {info.date_time for info in opened.infolist()} == {(1980, 1, 1, 0, 0, 0)}  # nothing of the clock
+        assert opened.namelist() == sorted(opened.namelist())
 
 
 def test_the_metadata_describe_every_file_and_every_node(root: Path) -> None:

@@ -15,7 +15,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,11 @@ def build(out: Path | None = None, root: Path = ROOT) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     with outputs.claimed(out, file=True):
         runs = nodes(root / "runs")
-        written = dict(_portable(runs, root))
+        manifests = {name: artifact.read_manifest(folder) for name, folder in runs.items()}
+        reports = [name for name, manifest in manifests.items() if manifest.stage == "report"]
+        written = dict(_portable(runs, reports, root))
         contents = {name: content for name, (content, _) in commit.files.items()} | written
         about = crate.Source(commit.name, commit.date, commit.changed, contents["CITATION.cff"])
-        manifests = {name: artifact.read_manifest(folder) for name, folder in runs.items()}
         metadata = crate.describe(about, contents, manifests)
         programs = {name for name, (_, program) in commit.files.items() if program}
         records.write_bytes(out, _zip({crate.NAME: metadata, **contents}, programs))
@@ -111,15 +112,14 @@ def _git(root: Path, *arguments: str) -> bytes:
     return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True).stdout
 
 
-def _portable(runs: Mapping[str, Path], root: Path) -> Iterator[tuple[str, bytes]]:
-    """The manifests and reports, as text without secrets and without folders of this machine."""
+def _portable(runs: Mapping[str, Path], reports: Collection[str], root: Path) -> Iterator[tuple[str, bytes]]:
+    """The manifests of runs and the files of reports, as text without secrets and without folders of this machine."""
     texts: dict[str, str] = {}
     for name, folder in runs.items():
         texts[f"{name}/{artifact.MANIFEST}"] = (folder / artifact.MANIFEST).read_text()
-        if artifact.read_manifest(folder).stage == "report":
-            for path in artifact.output_files(folder):
-                if path.suffix in _REPORT:
-                    texts[f"{name}/{path.relative_to(folder).as_posix()}"] = path.read_text()
+        for path in artifact.output_files(folder) if name in reports else ():
+            if path.suffix in _REPORT:
+                texts[f"{name}/{path.relative_to(folder).as_posix()}"] = path.read_text()
     places = _places(root)
     for name, text in texts.items():
         if name.endswith(".json"):
