@@ -18,7 +18,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
-.PHONY: help all rescore plan test lint check check-fast check-published check-ds1000 lock clean distclean record regress toolchains $(STAGES)
+.PHONY: help all rescore plan test lint check check-fast check-published check-ds1000 lock clean distclean record regress archive toolchains $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,8 @@ NAME := $(basename $(notdir $(PROFILE)))
 regress: $(READY) ## this run against the recorded one, by the profile's report.regress; runs/PROFILE/regress/ is for CI
 	@$(MAGICODER) regress results/$(NAME) runs/$(NAME) --profile $(PROFILE) \
 		--junit runs/$(NAME)/regress/junit.xml --markdown runs/$(NAME)/regress/regress.md
+archive: $(READY) ## what a deposit (Zenodo) needs, in one zip under dist/: source, locks, recorded results, manifests, RO-Crate metadata
+	@$(MAGICODER) archive
 test: lint check ## code and behaviour: ruff, mypy, pytest
 lint: $(READY)
 	@$(BIN)/ruff check

@@ -499,6 +499,18 @@ def regress(
 
 
 @app.command()
+def archive(
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Where it goes; dist/magicoder-repro-VERSION.zip without it.")
+    ] = None,
+) -> None:
+    """Write what a deposit needs: the commit's files, manifests and reports of the runs, RO-Crate metadata. No weights, no data."""
+    from magicoder_repro import archive as archives
+
+    tell(_shown(archives.build(out)))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     tell(__version__)
