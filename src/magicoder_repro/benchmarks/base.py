@@ -244,6 +244,10 @@ class Benchmark:
         """Tasks of one job go to the same judge; the jobs come one after the other."""
         return ""
 
+    def neighbours(self, task: records.Record) -> str:
+        """Tasks of one job that their judge keeps the same thing warm for come one after the other."""
+        return ""
+
     def judge(self, job: str, judging: Judging) -> JudgeSpec:
         """Who judges a job."""
         raise NotImplementedError

@@ -150,7 +150,10 @@ def _verdicts(
     for subset, task_id, text in distinct:
         texts[subset, task_id].append(text)
     jobs: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
-    for subset, task_id in sorted(texts, key=lambda key: not benchmark.first(tasks[key[0]][key[1]])):
+    order = {
+        key: (not benchmark.first(task), benchmark.neighbours(task)) for key in texts if (task := tasks[key[0]][key[1]])
+    }
+    for subset, task_id in sorted(texts, key=lambda key: order[key]):
         jobs[benchmark.job(tasks[subset][task_id])].append((subset, task_id))
     work = {
         job: [

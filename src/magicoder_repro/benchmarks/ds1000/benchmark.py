@@ -118,6 +118,10 @@ class LibraryProblems(Benchmark):
         """A library's problems share their warm interpreters."""
         return self.group(task)
 
+    def neighbours(self, task: records.Record) -> str:
+        """Problems whose programs are forked from the same interpreter."""
+        return " ".join(original_judge.needed(task))
+
     def judge(self, job: str, judging: Judging) -> JudgeSpec:
         dataset, home, file = judging.datasets[None], self._environments[judging.protocol], self._file(judging.protocol)
         settings = {

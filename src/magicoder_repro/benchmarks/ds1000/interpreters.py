@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -40,28 +39,29 @@ if __name__ == "__main__":
 
 class Interpreters:
     """Those of one environment and back end, for `main` of one entry point. At most `kept` warm ones; the one that was used longest
-    ago goes first. What is asked for `often` times gets an interpreter of its own; until then one that has the packages will do, and
-    the program imports the rest."""
+    ago goes first."""
 
-    def __init__(self, home: Home, backend: str, entry: str, kept: int, often: int = 1) -> None:
+    def __init__(self, home: Home, backend: str, entry: str, kept: int) -> None:
         self.home, self.backend = home, backend
-        self._guest, self._most, self._often = guest(entry), kept, often
+        self._guest, self._most = guest(entry), kept
         self._warm: dict[tuple[str, ...], sandbox.warm.Interpreter] = {}
-        self._asked: Counter[tuple[str, ...]] = Counter()
 
     def run(
-        self, modules: Sequence[str], files: Mapping[str, bytes], limits: sandbox.Limits, more: bool = False
+        self,
+        modules: Sequence[str],
+        files: Mapping[str, bytes],
+        limits: sandbox.Limits,
+        more: bool = False,
+        own: bool = True,
     ) -> sandbox.Outcome:
         """Runs `main` with `files` in its folder, where at most these modules are imported already; `more`: at least their
-        packages."""
+        packages. Without `own` one that has the packages will do, and the program imports the rest."""
         chosen = tuple(modules)
         if more:
             wanted = set(packages(chosen))
             chosen = next((one for one in reversed(self._warm) if closed(one) >= wanted), chosen)
-        else:
-            self._asked[chosen] += 1
-            if self._asked[chosen] < self._often:
-                chosen = self._instead(chosen)
+        elif not own and chosen not in self._warm:
+            chosen = self._instead(chosen)
         outcome = self._once(chosen, files, limits)
         if outcome.status == "sandbox":  # once more: every warm interpreter has shown that it works before it is used
             outcome = self._once(chosen, files, limits)

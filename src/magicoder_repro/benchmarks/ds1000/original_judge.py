@@ -16,6 +16,7 @@ import marshal
 import re
 import secrets
 import warnings
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from magicoder_repro.benchmarks.ds1000.judge import DRAWS, NO_TABLE, drawing, ta
 from magicoder_repro.errors import UsageError
 
 _KEPT = 6  # warm interpreters
-_OFTEN = 5  # runs after which starting an interpreter costs less than importing in each
+_WORTH = 12  # runs of a library's programs for which starting an interpreter costs less than importing in each
 _DRAWS_OF_FIGURES = 3  # drawing takes long
 _PLACE = "[insert]"
 _NOT_FOR_FIGURES = ("plt.show()", "plt.clf()", "plt.close()", "savefig")
@@ -96,7 +97,10 @@ class Judge:
         self._home = Home(settings["environment"])
         self._folder = Path(settings["tasks"])
         self._tasks = {task_id(task): task for task in original.tasks(self._folder, [settings["library"]])}
-        self._interpreters = Interpreters(self._home, settings["backend"], "original", _KEPT, _OFTEN)
+        self._interpreters = Interpreters(self._home, settings["backend"], "original", _KEPT)
+        self._uses: Counter[tuple[str, ...]] = Counter()
+        for task in self._tasks.values():
+            self._uses[needed(task)] += task["metadata"]["test_case_cnt"]
         self._works = False
 
     def __call__(self, request: records.Record) -> dict[str, Any]:
@@ -128,12 +132,13 @@ class Judge:
             text = program(task, answer).encode()
         except UnicodeEncodeError as error:  # no file can hold it
             return type(error).__name__, 0.0
-        needs, test_needs = fewest(_imported(task)), _of_test(task)
+        needs, test_needs = needed(task), _of_test(task)
+        own = self._uses[needs] >= _WORTH
         step = {"program": text, "assertions": assertions(task), "seed": seed, "packages": packages(needs)}
         seconds, results, held, raised = 0.0, [], False, None
         for case in range(1, about["test_case_cnt"] + 1):
             files = {**shown, "run": marshal.dumps({**step, "case": case}, 2)}
-            outcome = self._interpreters.run(needs, files, self._limits(self._settings["seconds"]))
+            outcome = self._interpreters.run(needs, files, self._limits(self._settings["seconds"]), own=own)
             seconds += outcome.wall_seconds
             status, result, held = _left(outcome)
             if result is None:
@@ -176,7 +181,7 @@ class Judge:
 
     def _try(self, task: records.Record) -> None:
         """A program that is right, before any that is judged: a judge that cannot work is an error and no verdict."""
-        needs = fewest(_imported(task))
+        needs = needed(task)
         text = _PROBE.replace("[imports]", "".join(f"import {name}\n" for name in packages(needs)))
         step: dict[str, Any] = {"program": text.encode(), "assertions": None, "seed": 0, "packages": [], "case": 1}
         limits = self._limits(self._settings["seconds"])
@@ -217,6 +222,11 @@ class Judge:
 def _imported(task: records.Record) -> list[str]:
     """What a problem's program imports before the answer."""
     return modules([task["code_context"].partition(_PLACE)[0]])
+
+
+def needed(task: records.Record) -> tuple[str, ...]:
+    """What an interpreter has imported that a problem's program is forked from."""
+    return fewest(_imported(task))
 
 
 def _of_test(task: records.Record) -> tuple[str, ...]:
