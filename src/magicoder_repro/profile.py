@@ -413,11 +413,15 @@ class Report(_Strict):
         description="folder under results/ that this run is compared with: a plain name"
     )
     comparable: bool = Field(description="whether the paper's numbers are of the same models")
+    margin: float = Field(
+        default=5.0, gt=0, le=100, description="points: a difference below it does not matter in practice"
+    )
 
 
 class Profile(_Strict):
-    """`corpus`, `seeds` and `teacher` may be left out where no data set needs them."""
+    """`corpus`, `seeds` and `teacher` may be left out where no data set needs them. `name`: as it was asked for; loading sets it."""
 
+    name: str = ""
     description: str
     corpus: Corpus | None = None
     seeds: Seeds | None = None
@@ -457,7 +461,7 @@ def load(name: str) -> Profile:
         raise UsageError(f"{path}: {explain(error, Profile)}") from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    return profile
+    return profile.model_copy(update={"name": name})
 
 
 def frozen(profile: Profile) -> bytes:

@@ -126,8 +126,8 @@ class Benchmark:
     """MultiPL-E's languages; none for a benchmark of one set."""
     options: ClassVar[frozenset[str]] = frozenset({"memory_mb"})
     """The settings of `Scoring` that it reads, beside `SETTINGS_OF_ALL`."""
-    reference: Mapping[tuple[str | None, str], tuple[str, str]] = MappingProxyType({})
-    """(subset or group, metric) -> the paper's table (a file of results/reference) and its column."""
+    reference: Mapping[tuple[str | None, str], str] = MappingProxyType({})
+    """(subset or group, metric) -> what that number is called in results/reference/cells.csv."""
     groups_name: ClassVar[str | None] = None
     """What the tasks' groups are called in a result (`languages`, `libraries`)."""
     whole: ClassVar[bool] = True
@@ -152,6 +152,10 @@ class Benchmark:
 
     def group(self, task: records.Record) -> str | None:
         """The library that a task is of, where results are grouped by one."""
+        return None
+
+    def cluster(self, task: records.Record) -> str | None:
+        """The problem that this task is one variant of, where verdicts of variants hang together; None: it stands for itself."""
         return None
 
     def check_subset(self, subset: str | None) -> None:

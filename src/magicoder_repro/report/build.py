@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,19 @@ from magicoder_repro.data import pairs
 from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
 from magicoder_repro.profile import Profile, Report, TrainedModel
 from magicoder_repro.progress import say, tell
-from magicoder_repro.report import compare, page
+from magicoder_repro.report import cells, claims, compare, figures, page, reference, statistics
 from magicoder_repro.report.page import number
-from magicoder_repro.report.rows import REFERENCE, Row, collect, rows_of_paper
+from magicoder_repro.report.reference import REFERENCE
+from magicoder_repro.report.rows import Row, collect
 from magicoder_repro.terminal import shown
 
+VERSION = 2
 _SECTIONS = {
     "data": "The training data",
     "training": "Fine-tuning",
     "scores": "Scores",
     "analysis": "Analyses",
 }
-_COLOURS = ("#5b6770", "#2c7fb8", "#d95f0e", "#31a354", "#756bb1", "#a6611a", "#c51b8a", "#636363")
 _TOLD = (
     "corpus",
     "seeds",
@@ -41,18 +41,25 @@ def config(profile: Profile) -> dict[str, Any]:
     data = {
         name: {"kind": one.kind, "label": one.paper or name, "paper": one.paper} for name, one in profile.data.items()
     }
-    models = {
-        name: {"label": one.label or name, "paper": one.paper, "trained": isinstance(one, TrainedModel)}
+    models: dict[str, dict[str, Any]] = {
+        name: {
+            "label": one.label or name,
+            "paper": one.paper,
+            "style": one.style,
+            "trained": isinstance(one, TrainedModel),
+            "same_answers": [],
+        }
         for name, one in profile.models.items()
     }
     report = profile.report.model_dump(mode="json")
-    return {"description": profile.description, "report": report, "data": data, "models": models}
+    about = {"name": profile.name, "description": profile.description}
+    return {**about, "report": report, "data": data, "models": models}
 
 
 def check_names(profile: Profile) -> None:
     """A UsageError for a `paper` that no table has."""
     for name, model in profile.models.items():
-        if model.paper is not None and model.paper not in (known := rows_of_paper()):
+        if model.paper is not None and model.paper not in (known := reference.models()):
             hint = nearest(model.paper, known)
             raise UsageError(
                 f"models.{name}.paper: no table has {model.paper!r}: {hint}results/reference/ has {listed(known)}"
@@ -64,7 +71,7 @@ def facts(profile: Profile) -> Callable[[], Mapping[str, Any]]:
 
     def found() -> dict[str, Any]:
         recorded = compare.recorded_folder(profile.report)
-        tables = {path.name: environment.file_sha256(path) for path in sorted(REFERENCE.glob("*.csv"))}
+        tables = {path.name: environment.file_sha256(path) for path in sorted(REFERENCE.iterdir())}
         return {
             "recorded": environment.file_sha256(recorded / compare.RECORDED) if recorded else None,
             "tables": tables,
@@ -94,9 +101,18 @@ def build(work: Work) -> None:
     clean = [manifest.counts for name, manifest in manifests.items() if name.startswith("decontaminate/")]
     trained = [manifest for name, manifest in manifests.items() if name.startswith("sft/")]
     judged = [manifests[name].counts for name in summaries]
+    measured = cells.measure(inputs, work.config)
+    compared = cells.compare(measured, work.config)
     report = {
+        "version": VERSION,
+        "name": work.config["name"],
         "description": work.config["description"],
         "comparable": settings.comparable,
+        "sentence": cells.sentence(compared),
+        "claims": [one.to_json() for one in claims.decide(compared, measured)],
+        "cells": [cell.to_json() for cell in compared],
+        "noise": [one.model_dump() for one in reference.noise()],
+        "power": _power(),
         "rows": [row.to_json() for row in rows],
         "gaps": gaps,
         "lost": lost,
@@ -123,7 +139,7 @@ def build(work: Work) -> None:
     context = {
         **report,
         "sections": [(title, [row for row in rows if row.section == key]) for key, title in _SECTIONS.items()],
-        "figures": _figures(inputs, rows, work.config["models"]),
+        "figures": figures.draw(inputs, rows, work.config["models"]),
         "examples": _examples(inputs, work.config["data"]),
         "regressions": [row for row in rows if row.verdict == "OUT OF TOLERANCE"],
     }
@@ -179,6 +195,11 @@ def print_table(folder: Path, quiet: bool) -> None:
         raise BadResultError("; ".join(told))
 
 
+def _power() -> list[dict[str, float]]:
+    """How often a paired test of two greedy runs on HumanEval finds a drop of 5 points, by how many tasks differ anyway."""
+    return [{"discordance": share, "power": statistics.mcnemar_power(164, 0.05, share)} for share in (0.06, 0.1, 0.2)]
+
+
 def _is_gap(benchmark: str, unjudged: set[str]) -> bool:
     """Whether the benchmark was not judged, or a language of it, without which there is no mean."""
     return any(name == benchmark or name.startswith(f"{benchmark}-") for name in unjudged)
@@ -215,85 +236,3 @@ def _examples(inputs: Mapping[str, Path], data: Mapping[str, Any]) -> list[dict[
             {"title": f"{about['label']}: solution", "text": answer},
         ]
     return found
-
-
-def _figures(inputs: Mapping[str, Path], rows: list[Row], models: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Titles and SVG texts of the page's figures."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "magicoder", "font.size": 9, "svg.fonttype": "path"})
-    colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(models)}
-    found = []
-    scores = [row for row in rows if row.section == "scores" and row.key.endswith("pass@1")]
-    if scores:
-        found.append({"title": "pass@1 of the models", "svg": _draw_scores(scores, models, colours)})
-    logs = {name: inputs[f"sft/{name}"] / "log.jsonl" for name in models if f"sft/{name}" in inputs}
-    if logs:
-        found.append({"title": "Training loss", "svg": _draw_losses(logs, models, colours)})
-    if "analyze" in inputs:
-        for title, name in (
-            ("Similarity to HumanEval", "similarity"),
-            ("Lengths of problems and solutions", "lengths"),
-        ):
-            svg = (inputs["analyze"] / f"{name}.svg").read_text(encoding="utf-8")
-            found.append({"title": title, "svg": _trimmed(svg)})
-    return found
-
-
-def _draw_losses(logs: Mapping[str, Path], models: Mapping[str, Any], colours: Mapping[str, str]) -> str:
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
-    for name, path in logs.items():
-        log = list(records.read_jsonl(path))
-        steps, losses = [row["step"] for row in log], [row["loss"] for row in log]
-        axes.plot(steps, losses, marker=".", label=models[name]["label"], color=colours[name])
-    axes.set(xlabel="optimizer step", ylabel="loss (nats per response token)")
-    axes.legend(frameon=False)
-    return _svg(figure)
-
-
-def _draw_scores(scores: list[Row], models: Mapping[str, Any], colours: Mapping[str, str]) -> str:
-    from matplotlib import pyplot
-
-    names = list(dict.fromkeys(row.key.split(".")[0] for row in scores))
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
-    width = 0.78 / len(models)
-    for place, model in enumerate(models):
-        found = {row.key.split(".")[0]: row for row in scores if row.key.split(".", 1)[1] == f"{model}.pass@1"}
-        shift = (place - (len(models) - 1) / 2) * width
-        at = [index + shift for index, name in enumerate(names) if name in found]
-        chosen = [found[name] for name in names if name in found]
-        errors = [
-            [row.value - (row.low or 0.0) for row in chosen],
-            [(row.high if row.high is not None else row.value) - row.value for row in chosen],
-        ]
-        axes.bar(
-            at,
-            [row.value for row in chosen],
-            0.92 * width,
-            yerr=errors,
-            capsize=2,
-            color=colours[model],
-            label=models[model]["label"],
-            error_kw={"lw": 0.8},
-        )
-    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    axes.set(ylabel="pass@1, % (95% interval)")
-    axes.legend(frameon=False)
-    return _svg(figure)
-
-
-def _svg(figure: Any) -> str:
-    from matplotlib import pyplot
-
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    return _trimmed(text.getvalue())
-
-
-def _trimmed(svg: str) -> str:
-    """The `<svg>` element alone, as HTML embeds it."""
-    return svg[svg.index("<svg") :]

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from magicoder_repro import artifact, benchmarks, records
-from magicoder_repro.environment import ROOT
+from magicoder_repro.report import reference
 
-REFERENCE = ROOT / "results" / "reference"
 Verdict = Literal["same", "within tolerance", "OUT OF TOLERANCE", "not recorded"]
-
-_PLACES = {"B.2": "Appendix B.2", "fig3": "Figure 3"}
-_NUMBER = re.compile(r"table(\d+)_")  # of a table whose file holds no other; else each row says it
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ def collect(inputs: Mapping[str, Path], config: Mapping[str, Any]) -> list[Row]:
         labels["self-instruct"] = ("Self-Instruct (Code Alpaca)", "Self-Instruct (Code Alpaca)")
         for name, (label, setting) in labels.items():
             if name in similarity:
-                paper, source = _ablation("fig3", setting)
+                paper, source = _of_paper(setting, "mean_max_tfidf_cosine")
                 row = Row(
                     f"similarity.{name}",
                     "analysis",
@@ -103,7 +97,7 @@ def collect(inputs: Mapping[str, Path], config: Mapping[str, Any]) -> list[Row]:
 
 
 def _removed(name: str, data: Mapping[str, Any], counts: Mapping[str, Any]) -> Row:
-    paper, source = _ablation("B.2", data["paper"])
+    paper, source = _of_paper(data["paper"], "decontamination_removed")
     return Row(
         f"{name}.removed",
         "data",
@@ -121,9 +115,9 @@ def scores(folder: Path, name: str, model: Mapping[str, Any]) -> list[Row]:
     rows = []
     for result in records.read_jsonl(folder / "summary.jsonl"):
         benchmark = result["benchmark"]
-        reference = benchmarks.get(result["family"]).reference
+        wanted = benchmarks.get(result["family"]).reference
         for library, found in result.get("libraries", {}).items():
-            if (cell := reference.get((library, "pass@1"))) and result["protocol"] == "paper":
+            if (cell := wanted.get((library, "pass@1"))) and result["protocol"] == "paper":
                 rows.append(_library(benchmark, name, model, library, found, cell))
         for metric, value in result["metrics"].items():
             low, high = wilson(value, result["tasks"])
@@ -134,8 +128,8 @@ def scores(folder: Path, name: str, model: Mapping[str, Any]) -> list[Row]:
             if "libraries" in result:  # of DS-1000 there are two releases, each with libraries of its own
                 protocol = f", protocol {result['protocol']}: {result['scorer']}"
             comparable = whole and result["protocol"] == "paper"  # with the paper's number
-            cell = reference.get((result["subset"], metric)) if comparable else None
-            paper, source = _of_paper(model["paper"], *(cell or (None, "")))
+            cell = wanted.get((result["subset"], metric)) if comparable else None
+            paper, source = _of_paper(model["paper"], cell)
             # Greedy decoding of the base depends on no teacher; a fine-tuned model's data differ a little from CPU to CPU.
             fraction, least = (5, 2) if model["trained"] else (15, 1)
             tolerance = 100 * max(least, result["tasks"] // fraction) / result["tasks"]
@@ -157,11 +151,11 @@ def scores(folder: Path, name: str, model: Mapping[str, Any]) -> list[Row]:
 
 
 def _library(
-    benchmark: str, name: str, model: Mapping[str, Any], library: str, found: Mapping[str, Any], cell: tuple[str, str]
+    benchmark: str, name: str, model: Mapping[str, Any], library: str, found: Mapping[str, Any], cell: str
 ) -> Row:
     """The pass@1 of one library."""
     low, high = wilson(found["metrics"]["pass@1"], found["tasks"])
-    paper, source = _of_paper(model["paper"], *cell)
+    paper, source = _of_paper(model["paper"], cell)
     return Row(
         f"{benchmark}.{name}.{library}",
         "scores",
@@ -176,34 +170,9 @@ def _library(
     )
 
 
-def _of_paper(model: str | None, file_name: str | None, column: str) -> tuple[float | None, str]:
-    """The number of a model of the paper (`Magicoder-CL-7B`) in one of its tables, and where it stands."""
-    if file_name is not None and model is not None:
-        with (REFERENCE / file_name).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if paper_name(row) == model and row[column]:
-                    number = row.get("table") or _NUMBER.findall(file_name)[0]
-                    return float(row[column]), f"Table {number}, {model} ({row['status']})"
-    return None, ""
-
-
-def rows_of_paper() -> list[str]:
-    """The models in the paper's tables, as a profile names them."""
-    found: dict[str, None] = {}
-    for path in sorted(REFERENCE.glob("table*.csv")):
-        with path.open(encoding="utf-8", newline="") as file:
-            found |= dict.fromkeys(paper_name(row) for row in csv.DictReader(file))
-    return list(found)
-
-
-def paper_name(row: Mapping[str, str]) -> str:
-    """What a profile calls a row of the paper's tables: model and size."""
-    return f"{row['model']}-{row['size']}" if row["size"] else row["model"]
-
-
-def _ablation(table: str, setting: str | None) -> tuple[float | None, str]:
-    with (REFERENCE / "ablations.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["table"] == table and row["setting"] == setting:
-                return float(row["value"]), f"{_PLACES[table]} ({row['status']})"
+def _of_paper(model: str | None, metric: str | None) -> tuple[float | None, str]:
+    """The number of a row of the paper (`Magicoder-CL-7B`, `OSS-Instruct`), and where it stands."""
+    for number in reference.numbers():
+        if (number.model, number.metric) == (model, metric) and number.table not in reference.LATER:
+            return number.value, number.place
     return None, ""

@@ -28,11 +28,13 @@ class Sample(_Model):
 
 
 class Task(_Model):
-    """The samples of one task. `language`, `library`: of what it is, in benchmarks that have several."""
+    """The samples of one task. `language`, `library`: of what it is, in benchmarks that have several; `cluster`: the problem that it
+    is a variant of."""
 
     task_id: str
     language: str | None = None
     library: str | None = None
+    cluster: str | None = None
     samples: list[Sample]
 
     @property

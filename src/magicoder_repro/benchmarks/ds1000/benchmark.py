@@ -26,7 +26,6 @@ from magicoder_repro.benchmarks.ds1000 import judge, original, original_judge
 from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT, ORIGINAL_ENVIRONMENT
 
 _STOPS = ("</code>", "# SOLUTION END", "END SOLUTION", FENCE)
-_TABLE = "table3_ds1000_completion.csv"
 _LIBRARIES = ("Matplotlib", "Numpy", "Pandas", "Pytorch", "Scipy", "Sklearn", "Tensorflow")
 _SIMPLIFIED = File(
     "DS-1000",
@@ -56,7 +55,7 @@ class LibraryProblems(Benchmark):
         self.protocols = {protocol: Protocol({None: file}) for protocol, file in files.items()}
         if any(map(_original, files.values())):
             columns: dict[str | None, str] = {None: "overall", **{library: library.lower() for library in _LIBRARIES}}
-            self.reference = {(library, "pass@1"): (_TABLE, column) for library, column in columns.items()}
+            self.reference = {(library, "pass@1"): f"ds1000_{column}" for library, column in columns.items()}
 
     def _file(self, protocol: str) -> File:
         return self.protocol(protocol).files[None]
@@ -88,6 +87,11 @@ class LibraryProblems(Benchmark):
 
     def group(self, task: records.Record) -> str:
         return str(task["metadata"]["library"])
+
+    def cluster(self, task: records.Record) -> str | None:
+        """The problem of the library that it was made from, by the authors' perturbations: 453 in all."""
+        about = task["metadata"]
+        return f"{about['library']}/{about['perturbation_origin_id']}" if "perturbation_origin_id" in about else None
 
     def ask(self, task: records.Record, style: Style) -> Ask:
         if style == "completion":

@@ -43,7 +43,6 @@ SLOW = frozenset({
 """Tasks whose canonical solution takes seconds: they go first, in pieces, so that no core waits at the end."""
 _STOPS = ("\nclass ", "\ndef ", "\n#", "\n@", "\nprint", "\nif ", "\nassert", FENCE)
 _FORMAT = 4  # of the ground truth on disk
-_TABLE = "table1_table4_python.csv"
 _OF_JUDGE = ("undecided", "budget_used", "ground_truth")  # of an answer; not of a verdict
 _WHOLE = (0, 1)
 
@@ -68,7 +67,7 @@ class EvalPlus(Benchmark):
         self._instruction, self._bare, self._stops = instruction, bare, stops
         if columns:
             self.reference = {
-                (None, metric): (_TABLE, column) for metric, column in zip(("pass@1", "pass@1+"), columns, strict=True)
+                (None, metric): column for metric, column in zip(("pass@1", "pass@1+"), columns, strict=True)
             }
 
     def find(self, protocol: str = "paper", subset: str | None = None, data: Path | None = None) -> Dataset:

@@ -23,7 +23,6 @@ from magicoder_repro.errors import UsageError
 
 LANGUAGES = ("cpp", "java", "js", "php", "rs", "swift")
 _JUDGE = "magicoder_repro.benchmarks.multipl_e.judge:Judge"
-_TABLE = "table2_multipl_e.csv"
 _COLUMNS = {"js": "javascript", "rs": "rust"}  # the others have the language's own name
 _SHA256 = {
     "cpp": "8717eabdf202137158c84506144b0fb1e73d5ecccbe5363ec79009ca014df629",
@@ -51,7 +50,8 @@ class MultiPLE(Benchmark):
         self.protocols = dict.fromkeys(PROTOCOLS, Protocol(files))  # one way to judge it, under both names
         if files is _FILES:
             self.reference = {
-                (language, "pass@1"): (_TABLE, _COLUMNS.get(language, language)) for language in LANGUAGES
+                (None, "pass@1"): "multipl_e_average",
+                **{(name, "pass@1"): f"multipl_e_{_COLUMNS.get(name, name)}" for name in LANGUAGES},
             }
 
     def task_id(self, task: records.Record) -> str:
