@@ -31,8 +31,8 @@ from magicoder_repro.profile import (
     check_names,
 )
 from magicoder_repro.progress import say
+from magicoder_repro.report import reference
 from magicoder_repro.report.build import print_table
-from magicoder_repro.report.rows import rows_of_paper
 
 PROFILE = "rescore"
 PATIENCE = 5.0
@@ -150,7 +150,7 @@ def of_answers(path: Path, model: str, protocols: Sequence[str], as_authors: boo
         raise UsageError(
             f"{path}: no answers to HumanEval or MBPP in it: EvalPlus' JSONL or its folders of programs are wanted"
         )
-    rows = rows_of_paper()
+    rows = reference.models()
     if model not in rows:
         hint = nearest(model, rows)
         say(f"rescore: no table of the paper has {model!r}: {hint}its numbers stand alone")
