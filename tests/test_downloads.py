@@ -58,6 +58,16 @@ def test_a_silent_server_and_none_at_all_are_told_from_one_that_says_no(address:
     downloads.reach(f"{address}/file", tmp_path / "file", 5)
 
 
+def test_the_look_up_of_a_name_takes_no_longer_than_a_server_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(5))
+    start = time.monotonic()
+    with pytest.raises(downloads.UnreachableError, match="no answer in 0 seconds"):
+        downloads.reach("http://example.org/file", tmp_path / "file", 0.2)
+    assert time.monotonic() - start < 3
+
+
 def test_a_file_is_held_to_the_sha256_that_was_seen_first(tmp_path: Path) -> None:
     path = tmp_path / "file"
     downloads.check(path, "a" * 64)

@@ -55,7 +55,7 @@ def build(work: Work) -> None:
             continue
         content = _untimed(result, one)
         row["tasks"] = len(content["tasks"])  # of published answers there may be fewer
-        records.write_json(work.out / f"{name}.json", content)
+        records.write_json(work.out / f"{name}{suffix}.json", content)
         row |= {"metrics": content["metrics"], "scorer": content["scorer"], "gap": None}
         summary.append(row | {key: content[key] for key in ("libraries",) if key in content})
     summary += _mean(benchmark, summary, suffix)
