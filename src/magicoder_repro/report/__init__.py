@@ -2,4 +2,6 @@
 
 from magicoder_repro.stage import Stage
 
-REPORT = Stage("report", "tables, figures and the comparison with the reference numbers", "report.build:build")
+REPORT = Stage(
+    "report", "tables, figures and the comparison with the reference numbers", "report.build:build", version=2
+)
