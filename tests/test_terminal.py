@@ -241,8 +241,9 @@ def test_an_address_that_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_reports_hold_text_and_no_marks(text: str) -> None:
     row = {"key": text, "section": text, "name": text, "value": 1.0, "unit": text, "tolerance": 1.0, "low": None, "high": None,
            "paper": 1.0, "paper_source": text, "recorded": 1.0, "allowed": 1.0, "verdict": "same"}  # fmt: skip
-    about = {"name": text, "seconds": 1, "counts": {text: text}, "dropped": {text: 1}, "notes": [text], "device": text, "environment": text,
-             "lock_sha256": text, "other_versions": {text: text}, "fingerprint": text, "command": text}  # fmt: skip
+    about = {"name": text, "seconds": 1, "counts": {text: text}, "dropped": {text: 1}, "notes": [text], "device": text,
+             "environment": text, "lock_sha256": text, "other_versions": {text: text}, "fingerprint": text,
+             "command": text}  # fmt: skip
     claim = {
         "id": "c",
         "sentence": text,
@@ -255,10 +256,12 @@ def test_the_reports_hold_text_and_no_marks(text: str) -> None:
     judged = {"node": text, "set": text, "protocol": text, "dataset": {"name": text, "sha256": text}, "scorer": text, "sandbox": text,
               "tasks": 1, "samples": 1, "tools": {text: text}}  # fmt: skip
     context: dict[str, Any] = {
-        "description": text, "regressions": [row], "lost": [text], "sandbox": text, "comparable": True, "rows": [row], "name": text,
+        "description": text, "regressions": [row], "lost": [text], "sandbox": text, "comparable": True, "rows": [row],
+        "name": text,
         "sections": [(text, [row])], "gaps": [text], "stages": [about], "lists_applied": {text: 1}, "lists_missing": [text],
         "scorers": [text], "versions": {text: text}, "device": {"cpu": text, "cores": 1, "gpu": [text]}, "lock_sha256": "0" * 64,
-        "commit": text, "figures": [], "examples": [{"title": text, "text": text}], "sentence": text, "compared": 1, "outcomes": {"missing": 1},
+        "commit": text, "figures": [], "examples": [{"title": text, "text": text}], "sentence": text, "compared": 1,
+        "outcomes": {"missing": 1},
         "claims_measured": [claim], "claims_rest": [claim], "definitions": [("missing", text)], "judged": [judged],
         "noise": [{"kind": text, "what": text, "metrics": [text], "tasks": 1, "of": 2, "source": text}],
         "power": [{"power": 0.5, "discordance": 0.1}],

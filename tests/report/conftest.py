@@ -192,8 +192,8 @@ def _several(task: int, seed: int, samples: int) -> str:
 
 _RECIPE = {
     "recipe": {
-        "max_length": 1216, "epochs": 2, "batch": 512, "micro_batch": 2, "learning_rate": 5e-5, "warmup_steps": 15, "optimizer": "adafactor",
-        "dtype": "bfloat16", "attention": "sdpa", "seed": 42, "checkpoint_steps": 0,
+        "max_length": 1216, "epochs": 2, "batch": 512, "micro_batch": 2, "learning_rate": 5e-5, "warmup_steps": 15,
+        "optimizer": "adafactor", "dtype": "bfloat16", "attention": "sdpa", "seed": 42, "checkpoint_steps": 0,
     }
 }  # fmt: skip
 

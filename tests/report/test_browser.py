@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,8 @@ def test_text_stands_out_from_what_is_behind_it(opened: Opener, small_report: Pa
 
 _CONTRAST = """name => {
   const light = (colour) => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).map((one) => one / 255).map((one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+    const linear = (one) => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = colour.match(/[\\d.]+/g).map((one) => linear(one / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const behind = (element) => {
@@ -185,4 +187,4 @@ def test_tables_have_headers_and_images_a_text(opened: Opener, small_report: Pat
     assert len(alts) == 2 and all(len(alt) > 20 for alt in alts)
     assert "Tasks passed" in page.get_attribute("#map", "aria-label")
     levels = page.eval_on_selector_all("h1, h2, h3, h4", "found => found.map(one => Number(one.tagName[1]))")
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))

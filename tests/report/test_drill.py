@@ -48,7 +48,7 @@ def test_prompts_are_those_of_the_very_data_file(small: Any) -> None:
     kept = path.read_text()
     try:
         path.write_text(kept.replace('"sha256": "', '"sha256": "0'))
-        (other,) = [one for one in drill.collect({"score/base/humaneval": path.parent})]
+        (other,) = drill.collect({"score/base/humaneval": path.parent})
     finally:
         path.write_text(kept)
     assert "not the one that these verdicts are of" in other.note and other.tasks["HumanEval/0"].prompt is None

@@ -1,5 +1,5 @@
-"""Stage `report`: one self-contained `report.html`, the same as `report.md`, `report.json` (schema.py) and LaTeX tables, every verdict for
-Eval Arena, and the table at the end of a run."""
+"""Stage `report`: one self-contained `report.html`, the same as `report.md`, `report.json` (schema.py) and LaTeX tables, every
+verdict for Eval Arena, and the table at the end of a run."""
 
 from __future__ import annotations
 

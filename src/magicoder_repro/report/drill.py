@@ -212,7 +212,8 @@ def _told(text: int, prompt: int) -> str:
 
 
 def _content(sets: Sequence[TaskSet], labels: Mapping[str, str], text: int, prompt: int) -> dict[str, Any]:
-    """What report.js reads: a task is [name, group, prompt, an answer or null a model], an answer [marks, shown, status, extras, text]."""
+    """What report.js reads. A task: [name, group, prompt, answer or null of each model]; an answer: [marks, shown, status, extras,
+    text]."""
 
     def answer(found: Answer | None) -> list[Any] | None:
         if found is None:

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: data files, scorers, environments, devices, what the teacher was asked, how gradients were added up."""
+"""Where a run's numbers come from: data files, scorers, environments, devices, the teacher's tokens, how gradients were added up."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@
     };
     const [first, last] = set.usual;
     state.set = set;
-    state.open = null;
+    [state.open, state.filter, state.query] = [null, "all", ""];
     [state.left, state.right] = [at(left, first), at(right, last)];
     state.base = state.base && set.plus;
   }
@@ -172,6 +172,8 @@
           ...answers.map((answer) => el("span", { class: `mark m-${mood(answer)}`, title: verdict(answer) },
             shape(answer), el("span", { class: "hidden" }, ` ${verdict(answer)} `)))));
     }));
+    const names = [state.left, state.right].map((place) => state.set.models[place].label);
+    by("list-head").textContent = names.join(" | ");
     if (!found.length) by("task-list").append(el("li", { class: "none" }, "No task is like that."));
     return found;
   }
@@ -183,14 +185,14 @@
 
   function side(place, task) {
     const model = state.set.models[place], answer = task[3][place];
-    const asked = { magicoder: "asked with the instruction prompt", completion: "asked with the bare code", published: "published answers" };
+    const asked = { magicoder: "Asked with the instruction prompt.", completion: "Asked with the bare code.", published: "Published answers." };
     const head = el("h4", {}, model.label, " ", el("span", { class: `mark m-${mood(answer)}` }, answer ? verdict(answer) : "no answer"));
     if (!answer) return el("div", { class: "side" }, head);
     const [marks, at, status, extras, text] = answer;
     const which = marks.length > 1 ? `Sample ${at + 1} of ${marks.length} is shown${marks[at] === "P" ? "" : ", the first that failed"}. ` : "";
     const strip = marks.length > 1 ? el("p", { class: "strip", role: "img", "aria-label": verdict(answer) }, [...marks].map((mark) => SHAPES[mark]).join("")) : null;
     return el("div", { class: "side" }, head,
-      el("p", { class: "grey" }, `${which}Status: ${status || "none"}. ${asked[model.asked] || ""}${extras ? `; ${extras}` : ""}`), strip,
+      el("p", { class: "grey" }, `${which}Status: ${status || "none"}. ${asked[model.asked] || ""}${extras ? ` ${extras}` : ""}`), strip,
       text ? el("pre", { tabindex: "0", "aria-label": `Completion of ${model.label}` }, text) : el("p", { class: "grey" }, "The text is not in this page."));
   }
 
@@ -307,6 +309,8 @@
         by("drill-summary").textContent = `This browser cannot unpack the tasks (${error.name}): any of 2023 or later can.`;
       }
       sets = sets.filter((set) => set.tasks.length);
+      by("needs-script").remove();
+      if (!sets.length && !by("drill-summary").textContent) by("drill-summary").textContent = "This run judged no task.";
       if (sets.length) {
         by("browser").hidden = false;
         by("map").addEventListener("click", pressed);

@@ -1,4 +1,5 @@
-"""`report.json`: what other programs may rely on. `results/report.schema.json` is its JSON schema; a change of meaning is another `version`."""
+"""`report.json`: what other programs may rely on. `results/report.schema.json` is its JSON schema; a change of meaning is another
+`version`."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ class _Model(BaseModel):
 
 
 class Cell(_Model):
-    """One reference number and what this run has for it: `theirs`, `ours`, `low`, `high` in percent where there are `tasks`, else in the
-    metric's own unit; `passed`: tasks, of several samples a task the sum of their rates; `adjusted`: p by Holm over the table."""
+    """One reference number and what this run has for it. `theirs`, `ours`, `low`, `high`: percent where there are `tasks`, else
+    the metric's own unit; `passed`: tasks, of several samples a task the sum of their rates; `adjusted`: p by Holm over the table."""
 
     id: str
     table: str

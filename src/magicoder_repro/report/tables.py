@@ -137,13 +137,13 @@ def entry(cell: Cell, suffix: str = "", sets: Sequence[str] = ()) -> Entry:
     single = cell.samples == 1
     ours_of = ""
     if cell.ours is not None and cell.passed is not None and cell.tasks is not None:
-        ours_of = f"{round(cell.passed)} tasks" if single else f"{cell.samples} samples a task"
+        ours_of = f"{round(cell.passed)}/{cell.tasks}" if single else f"{cell.samples} samples"
     return Entry(
         anchor=f"cell/{re.sub(r'[^A-Za-z0-9._+-]+', '-', cell.id + suffix).strip('-')}",
         outcome=cell.outcome,
         sign=SIGNS[cell.outcome],
         theirs=value(cell.theirs, cell.tasks),
-        theirs_of=f"{cell.theirs_passed} of {cell.tasks}" if cell.theirs_passed is not None else "",
+        theirs_of=f"{cell.theirs_passed}/{cell.tasks}" if cell.theirs_passed is not None else "",
         confirmed=cell.status == "confirmed",
         ours="" if cell.ours is None else value(cell.ours, cell.tasks),
         ours_of=ours_of,
@@ -173,11 +173,17 @@ def _difference(cell: Cell) -> str:
         return ""
     if cell.tasks is None:
         return f"{cell.points:+.3g}".replace("-", _MINUS)
-    text = f"{cell.points:+.1f} points"
+    text = f"{_signed(cell.points, 1)} points"
     if cell.theirs_passed is not None and cell.passed is not None and cell.samples == 1:
         apart = round(cell.passed) - cell.theirs_passed
-        text += f", {apart:+d} task{'' if abs(apart) == 1 else 's'}"
-    return text.replace("-", _MINUS)
+        text += f", {_signed(apart, 0)} task{'' if abs(apart) == 1 else 's'}"
+    return text
+
+
+def _signed(number: float, digits: int) -> str:
+    """With its sign, also where it rounds to nothing."""
+    text = f"{number:+.{digits}f}"
+    return f"±{text[1:]}" if float(text) == 0 else text.replace("-", _MINUS)
 
 
 def _set(cell: Cell, sets: Sequence[str]) -> str:
@@ -206,6 +212,7 @@ def definitions() -> list[tuple[str, str]]:
 
 _TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "≈": r"$\approx$"}
 _TEX |= {mark: f"\\{mark}" for mark in "&%$#_{}"}
+_TEX |= {"±": r"$\pm$"}
 _TEX |= {"✓": r"\checkmark{}", "✗": r"$\times$", "≠": r"$\neq$", "–": "--"}
 
 
