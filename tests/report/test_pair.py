@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,14 @@ def test_lost_and_gained_tasks_are_counted(small: Any, tmp_path: Path, capsys: p
         and "humaneval, base: 0 of 164 tasks lost, 0 gained" in said
     )
     assert "multipl-e-java, base: 0 of 158 tasks lost, 0 gained (+0.0 points)" in said
-    assert "14 verdicts differ." in (tmp_path / "page.html").read_text()
+    text = (tmp_path / "page.html").read_text()
+    assert "14 verdicts differ." in text
+    packed = text.partition('id="drill">')[2].partition("</script>")[0]
+    (first, *_) = json.loads(gzip.decompress(base64.b64decode(packed)))["sets"]
+    assert first["name"] == "humaneval" and [first["models"][place]["name"] for place in first["usual"]] == [
+        "A: magicoder",
+        "B: magicoder",
+    ]
 
 
 def test_a_run_may_be_named_by_its_report(small: Any, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def _content(sets: Sequence[TaskSet], labels: Mapping[str, str], text: int, prom
                 "title": shown(f"{one.name}{'' if one.protocol == 'paper' else f' (protocol {one.protocol})'}"),
                 "note": shown(one.note),
                 "plus": one.plus,
-                "usual": _usual(one.models),
+                "usual": _usual(one),
                 "models": [
                     {"name": name, "label": shown(labels.get(name, name)), "asked": one.asked[name]}
                     for name in one.models
@@ -247,12 +247,20 @@ def _content(sets: Sequence[TaskSet], labels: Mapping[str, str], text: int, prom
     }
 
 
-def _usual(models: Sequence[str]) -> tuple[int, int]:
-    """The pair that is shown first: a model in both of two runs, else the first model and the last."""
-    for place, model in enumerate(models):
-        if ": " in model and (other := f"B: {model.partition(': ')[2]}") in models and other != model:
-            return place, models.index(other)
-    return 0, len(models) - 1
+def _usual(one: TaskSet) -> tuple[int, int]:
+    """The pair that is shown first: of two runs the model with the most differences, else the first model and the last."""
+    names = one.models
+    pairs = [(first, f"B: {first[3:]}") for first in names if first.startswith("A: ") and f"B: {first[3:]}" in names]
+    if not pairs:
+        return 0, len(names) - 1
+    first, other = max(pairs, key=lambda pair: differing(one, *pair))
+    return names.index(first), names.index(other)
+
+
+def differing(one: TaskSet, first: str, other: str) -> int:
+    """The tasks on which two models' marks differ."""
+    answers = [(task.answers.get(first), task.answers.get(other)) for task in one.tasks.values()]
+    return sum(a is not None and b is not None and a.marks != b.marks for a, b in answers)
 
 
 def _cut(text: str, most: int) -> str:

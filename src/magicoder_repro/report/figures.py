@@ -102,6 +102,7 @@ def _losses(logs: Mapping[str, Path], models: Mapping[str, Any], colours: Mappin
                 axes.plot(steps, losses, style, marker=marker, label=words, color=colours[name], lw=1.2)
                 told.append(f"{words}: {losses[0]:.3f} at step {steps[0]}, {losses[-1]:.3f} at step {steps[-1]}")
     axes.set(xlabel="optimizer step", ylabel="loss (nats per response token)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
     return Figure("Training loss", f"Line chart. {'; '.join(told)}", _svg(figure))
 
@@ -133,7 +134,7 @@ def _draw_scores(scores: list[Row], models: Mapping[str, Any], colours: Mapping[
         )
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set(ylabel="pass@1, % (95% interval)")
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside upper center", ncols=4)
     return _svg(figure)
 
 

@@ -44,6 +44,7 @@ def compare(one: Path, other: Path, out: Path | None) -> int:
     for pair in pairs:
         tell(f"{pair.name}, {pair.model}: {_said(pair)}")
     if out is not None:
+        sets.sort(key=lambda found: -sum(_differing([pair]) for pair in pairs if pair.link == found.link))
         labels = {model: model for found in sets for model in found.models}
         context = {"one": str(one), "other": str(other), "pairs": pairs, "differing": _differing(pairs)}
         records.write_text(out, page.html("pair.html.jinja", context, drill.pack(sets, labels)))

@@ -10,19 +10,17 @@ from magicoder_repro import records
 from magicoder_repro.artifact import Manifest
 from magicoder_repro.data.teacher import USAGE
 from magicoder_repro.profile import Recipe
-from magicoder_repro.score import result as results
 
 _DEVICES = (1, 2, 4, 8)
 
 
 def judged(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Each result of each score node: its data file, scorer, sandbox and tools."""
+    """Each result of each score node (which `cells` has checked): its data file, scorer, sandbox and tools."""
     found = []
     for node, folder in inputs.items():
         for path in sorted(folder.glob("*.json")) if node.startswith("score/") else ():
             if path.name != "manifest.json":
                 content = records.read_json(path)
-                one = results.read(path, results.Judged)
                 parts = content.get("languages") or {}
                 tools = {key: value for part in parts.values() for key, value in (part.get("toolchain") or {}).items()}
                 found.append(
@@ -33,8 +31,8 @@ def judged(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
                         "dataset": {str(key): str(value) for key, value in (content.get("dataset") or {}).items()},
                         "scorer": str(content.get("scorer", "")),
                         "sandbox": str(content.get("sandbox", "")),
-                        "tasks": len(one.tasks),
-                        "samples": sum(len(task.samples) for task in one.tasks),
+                        "tasks": len(content["tasks"]),
+                        "samples": sum(len(task["samples"]) for task in content["tasks"]),
                         "tools": {str(key): str(value) for key, value in tools.items()},
                     }
                 )

@@ -51,12 +51,13 @@
   function compared() {
     return state.set.tasks.map((task, place) => {
       const left = rate(task[3][state.left]), right = rate(task[3][state.right]);
-      const missing = left === null || right === null;
-      const apart = missing ? 0 : right - left;
-      const kind = missing ? "missing" : apart < 0 ? "left" : apart > 0 ? "right" : left === 1 ? "both" : left === 0 ? "neither" : "equal";
-      return { task, place, apart, kind };
+      if (left === null || right === null) return { task, place, apart: 0, kind: "missing" };
+      return { task, place, apart: right - left, kind: KINDS[Number(most(left))][Number(most(right))] };
     });
   }
+  const most = (share) => share > 0.5; // of one sample: whether it passes
+  const KINDS = [["neither", "right"], ["left", "both"]];
+  const differs = (row) => row.kind === "left" || row.kind === "right";
 
   // P(X <= k) twice, X binomial of n throws of a coin: the exact paired test of McNemar
   function mcnemar(one, other) {
@@ -126,7 +127,7 @@
     const models = state.set.models.map((model, place) => [String(place), model.label]);
     const redraw = (change) => (value) => { change(value); draw(); };
     const changed = count("left") + count("right");
-    by("controls").replaceChildren(
+    const boxes = [
       select("pick-set", "Benchmark", sets.map((set) => [set.name, set.title]), state.set.name,
         redraw((value) => choose(sets.find((set) => set.name === value)))),
       select("pick-left", "Left", models, String(state.left), redraw((value) => { state.left = Number(value); })),
@@ -134,12 +135,13 @@
       state.set.plus ? select("pick-tests", "Passed means", [["plus", "all tests"], ["base", "base tests"]], state.base ? "base" : "plus",
         redraw((value) => { state.base = value === "base"; })) : null,
       select("pick-kind", "Show", [
-        ["all", `all ${rows.length} tasks`], ["changed", `differing (${changed})`], ["left", `left better (${count("left")})`],
-        ["right", `right better (${count("right")})`], ["both", `both passed (${count("both")})`], ["neither", `both failed (${count("neither")})`],
+        ["all", `all ${rows.length} tasks`], ["changed", `differing (${changed})`], ["left", `only left passed (${count("left")})`],
+        ["right", `only right passed (${count("right")})`], ["both", `both passed (${count("both")})`], ["neither", `both failed (${count("neither")})`],
       ], state.filter, redraw((value) => { state.filter = value; })),
       el("label", { for: "pick-text" }, el("span", {}, "Name contains"),
         el("input", { id: "pick-text", type: "search", value: state.query, oninput: (event) => { state.query = event.target.value; list(rows); } })),
-    );
+    ];
+    by("controls").replaceChildren(...boxes.filter(Boolean));
     for (const box of by("controls").querySelectorAll("select")) box.value = [...box.options].find((one) => one.hasAttribute("selected")).value;
   }
 
@@ -148,7 +150,8 @@
     const [left, right] = [count("left"), count("right")];
     const several = state.set.tasks.some((task) => task[3].some((answer) => answer && answer[0].length > 1));
     const labels = [state.left, state.right].map((place) => state.set.models[place].label);
-    let text = `${left + right} of ${rows.length} tasks differ: ${left} better on the left (${labels[0]}), ${right} on the right (${labels[1]})`;
+    const what = several ? "Most samples pass on one side only for" : "The two differ on";
+    let text = `${what} ${left + right} of ${rows.length} tasks: ${left} passed only on the left (${labels[0]}), ${right} only on the right (${labels[1]})`;
     const p = several || state.left === state.right ? null : mcnemar(left, right);
     text += p === null ? "." : `. McNemar's exact test: p = ${p.toPrecision(2)}.`;
     by("drill-summary").textContent = text;
@@ -156,17 +159,18 @@
   }
 
   function wanted(row) {
-    const kinds = { all: true, changed: row.apart !== 0 };
+    const kinds = { all: true, changed: differs(row) };
     const kind = state.filter in kinds ? kinds[state.filter] : row.kind === state.filter;
     return kind && `${row.task[0]} ${row.task[1]}`.toLowerCase().includes(state.query.toLowerCase());
   }
 
   function list(rows) {
     const found = rows.filter(wanted);
-    found.sort((one, other) => Math.abs(other.apart) - Math.abs(one.apart) || one.apart - other.apart || one.place - other.place);
-    by("task-list").replaceChildren(...found.map(({ task, apart, kind }) => {
+    found.sort((one, other) => differs(other) - differs(one) || Math.abs(other.apart) - Math.abs(one.apart) || one.apart - other.apart || one.place - other.place);
+    by("task-list").replaceChildren(...found.map((row) => {
+      const { task, kind } = row;
       const answers = [task[3][state.left], task[3][state.right]];
-      return el("li", { class: apart ? "changed" : "", "data-kind": kind },
+      return el("li", { class: differs(row) ? "changed" : "", "data-kind": kind },
         el("a", { href: linkOfTask(task[0]), "aria-current": task === state.open ? "true" : null },
           el("span", { class: "name" }, task[0], task[1] ? el("small", {}, ` ${task[1]}`) : null),
           ...answers.map((answer) => el("span", { class: `mark m-${mood(answer)}`, title: verdict(answer) },
@@ -245,7 +249,7 @@
         pen.strokeRect(x + 0.5, y + 0.5, BOX - 1, BOX - 1);
       }
       const [left, right] = [rate(task[3][state.left]), rate(task[3][state.right])];
-      if (left !== null && right !== null && left !== right) {
+      if (left !== null && right !== null && most(left) !== most(right)) {
         pen.fillStyle = COLOURS.changed;
         pen.fillRect(x, top + models * (BOX + 1) + 1, BOX, 2);
       }
@@ -256,7 +260,7 @@
     });
     canvas.setAttribute("aria-label", `Map of ${state.set.tasks.length} tasks. Tasks passed: ${told.join("; ")}. The list below has every task in words.`);
     by("map-key").textContent = `${state.set.title}: a column a task, from top to bottom ${state.set.models.map((model) => model.label).join(", ")}. `
-      + "A box is filled as far as the samples pass; a red line below marks a task on which left and right differ.";
+      + "A box is filled as far as the samples pass; a red line below marks a task that most samples pass on one side only.";
   }
 
   function pressed(event) {

@@ -134,10 +134,10 @@ def _lines(row: str, cells: Sequence[Cell], metrics: Sequence[str], sets: Sequen
 
 def entry(cell: Cell, suffix: str = "", sets: Sequence[str] = ()) -> Entry:
     """A cell's texts. `suffix`: makes its anchor the only one of this name."""
-    single = cell.samples == 1
-    ours_of = ""
-    if cell.ours is not None and cell.passed is not None and cell.tasks is not None:
-        ours_of = f"{round(cell.passed)}/{cell.tasks}" if single else f"{cell.samples} samples"
+    single = cell.samples == 1 and cell.passed is not None and cell.tasks is not None
+    interval = "" if cell.low is None or cell.high is None else f"{cell.low:.1f}–{cell.high:.1f}"
+    if interval and not single:
+        interval += f" ({cell.samples} samples)"
     return Entry(
         anchor=f"cell/{re.sub(r'[^A-Za-z0-9._+-]+', '-', cell.id + suffix).strip('-')}",
         outcome=cell.outcome,
@@ -146,9 +146,9 @@ def entry(cell: Cell, suffix: str = "", sets: Sequence[str] = ()) -> Entry:
         theirs_of=f"{cell.theirs_passed}/{cell.tasks}" if cell.theirs_passed is not None else "",
         confirmed=cell.status == "confirmed",
         ours="" if cell.ours is None else value(cell.ours, cell.tasks),
-        ours_of=ours_of,
+        ours_of=f"{round(cell.passed or 0)}/{cell.tasks}" if single else "",
         difference=_difference(cell),
-        interval="" if cell.low is None or cell.high is None else f"{cell.low:.1f}–{cell.high:.1f}",
+        interval=interval,
         reason=shown(cell.reason),
         command=shown(cell.command or ""),
         tasks=_set(cell, sets),
