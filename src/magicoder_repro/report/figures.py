@@ -86,6 +86,7 @@ def read_losses(path: Path) -> list[tuple[int, float]]:
 def _losses(logs: Mapping[str, Path], models: Mapping[str, Any], colours: Mapping[str, str]) -> Figure:
     """The loss of each training; the authors' own in the same colour, dashed, where their trainer state is at hand."""
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.2), layout="constrained")
     told = []
@@ -102,7 +103,7 @@ def _losses(logs: Mapping[str, Path], models: Mapping[str, Any], colours: Mappin
                 axes.plot(steps, losses, style, marker=marker, label=words, color=colours[name], lw=1.2)
                 told.append(f"{words}: {losses[0]:.3f} at step {steps[0]}, {losses[-1]:.3f} at step {steps[-1]}")
     axes.set(xlabel="optimizer step", ylabel="loss (nats per response token)")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return Figure("Training loss", f"Line chart. {'; '.join(told)}", _svg(figure))
 
