@@ -25,6 +25,8 @@ from magicoder_repro.data import benchmark_texts, decontaminate, seeds
 from magicoder_repro.environment import file_sha256
 from magicoder_repro.errors import UsageError
 from magicoder_repro.report import compare as recorded
+from magicoder_repro.report import gate, regress
+from magicoder_repro.report.recorded import side
 from magicoder_repro.report.rows import Row
 from magicoder_repro.score import command, run, stage
 from magicoder_repro.score import compare as comparison
@@ -339,6 +341,48 @@ def test_recorded_numbers(found: Any, tmp_path_factory: pytest.TempPathFactory) 
     (folder / "manifest.json").write_text(json.dumps(found))
     with one_line():
         recorded.record(folder, folder / "to")
+
+
+_verdicts = st.fixed_dictionaries(
+    {
+        "key": st.one_of(st.just("a.b"), _value),
+        "benchmark": _odd_text,
+        "model": _odd_text,
+        "protocol": _odd_text,
+        "dataset": st.dictionaries(_odd_text, _odd_text, max_size=2),
+        "scorer": _odd_text,
+        "sanitized": st.booleans(),
+        "tasks": st.one_of(st.dictionaries(_odd_text, st.sampled_from(["P", ".", "Pb", ""]), max_size=3), _value),
+    }
+)
+_number = st.fixed_dictionaries({"key": st.just("a.b.pass@1"), "value": _leaf, "tolerance": _leaf})
+
+
+@fuzzed
+@given(
+    found=st.one_of(
+        _value,
+        st.fixed_dictionaries(
+            {"rows": st.one_of(st.lists(_number, max_size=2), _value)},
+            optional={"judged": st.one_of(st.lists(_verdicts, max_size=2), _value), "gaps": _value, "device": _value},
+        ),
+        st.fixed_dictionaries(
+            {"numbers": st.dictionaries(_odd_text, _number, max_size=2)},
+            optional={"judged": st.lists(_verdicts, max_size=2), "runs": _value},
+        ),
+        st.fixed_dictionaries({"tasks": _value, "benchmark": _odd_text}),
+    ),
+    policy=st.sampled_from(["exact", "paired", "tolerance"]),
+)
+def test_sides_of_a_regression_gate(found: Any, policy: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "side.json"
+    path.write_text(json.dumps(found))
+    with one_line():
+        one = side(path)
+        outcome = regress.regress(one, one, profiles.Regress.model_validate({"policy": policy}))
+        assert not outcome.of("failed"), outcome
+        gate.junit(outcome).decode()
+        gate.markdown(outcome, gate.COMMENT_BYTES).encode()
 
 
 _ASKED = {

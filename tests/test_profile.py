@@ -98,6 +98,26 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
         ("seeds.seed", -1, r"seeds.seed: .*greater than or equal to 0"),
         ("recipes.stage-1.seed", 2**32, r"recipes.stage-1.seed: .*less than 4294967296"),
         ("recipes.stage-1.learning_rate", float("inf"), r"learning_rate: .*finite"),
+        (
+            "models.mine",
+            {"samples": {}, "archive": "x", "match": ["*"]},
+            r"models.mine: give either samples, or archive",
+        ),
+        ("models.mine", {"match": ["*"]}, r"models.mine: give either samples, or archive and match"),
+        ("models.mine", {"archive": "x"}, r"models.mine: archive and match go together"),
+        ("models.mine", {"archive": "x", "match": ["*"]}, r"models.mine.archive: 'x' is not in the profile"),
+        ("archives", {"x": {"file": "../x"}}, r"archives.x.file: .*without '..', is wanted, got '../x'"),
+        (
+            "archives",
+            {"x": {"file": "/x", "url": "https://x"}},
+            r"archives.x: what has a url lies under the data folder",
+        ),
+        ("archives", {"x": {"file": "x", "url": "file:///etc/passwd"}}, r"archives.x.url: .*pattern"),
+        ("archives", {"x": {"file": "x", "answers": "author"}}, r"archives.x.answers: .*did you mean 'authors'\?"),
+        ("evaluate.mbpp", {"protocol": "papr"}, r"evaluate.mbpp.protocol: paper or current, or a list .*'papr'"),
+        ("evaluate.mbpp", {"protocol": ["paper", "paper"]}, r"evaluate.mbpp.protocol: paper or current, or a list"),
+        ("evaluate.mbpp", {"protocol": []}, r"evaluate.mbpp.protocol: paper or current, or a list"),
+        ("evaluate.humaneval.protocol", ["paper"], r"evaluate.humaneval.protocol: .*\['paper'\]"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_key(tmp_path: Path, path: str, value: Any, expected: str) -> None:

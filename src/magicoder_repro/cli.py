@@ -228,18 +228,86 @@ def prompts(
 
 @app.command()
 def fetch(
-    benchmark: Annotated[str, typer.Argument(help="humaneval or mbpp.")],
-    protocol: Annotated[str, typer.Option(help="paper or current.")] = "paper",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="humaneval, mbpp or ds1000; author-samples, author-states, evoeval: `archives` of profiles."
+        ),
+    ],
+    protocol: Annotated[str, typer.Option(help="Of a benchmark: paper or current.")] = "paper",
     data: Annotated[Path | None, typer.Option("--data", help="Where it goes (else MAGICODER_DATA).")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="Whose `archives` has the name; rescore, then the others, without it."),
+    ] = None,
 ) -> None:
-    """Download a benchmark's pinned file from its public home, checked by its sha256. Nothing else downloads data.
+    """Download a benchmark's pinned file, or answers and logs that others published, from their public homes. Nothing else but
+    `rescore` downloads data.
+
+    A benchmark's file is checked by its sha256. Of the others none is known: that of the first fetch is written beside the file
+    (FILE.sha256) and held from then on. NAME stands for all whose names begin with `NAME-` too.
 
     \b
     magicoder fetch mbpp --protocol current
+    magicoder fetch author-samples
     """
     from magicoder_repro.benchmarks import base
 
-    tell(_shown(base.fetch(benchmarks.get(benchmark), protocol, data)))
+    if name in benchmarks.NAMES:
+        tell(_shown(base.fetch(benchmarks.get(name), protocol, data or base.data_folder())))
+        return
+    from magicoder_repro.generate import at_hand
+    from magicoder_repro.pipeline import rescore as rescoring
+
+    for key, one in rescoring.archives_named(name, profile).items():
+        tell(_shown(at_hand.fetch(key, one, data)))
+
+
+@app.command()
+def rescore(
+    answers: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[ANSWERS]", help="A folder, an archive or a file of answers; those of the profile without it."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Whose they are; Magicoder-CL-7B and such stand beside the paper's row."),
+    ] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="paper or current; both without it.")] = None,
+    as_authors: Annotated[
+        bool,
+        typer.Option("--as-authors", help="They are the very answers that the paper's numbers were computed from."),
+    ] = False,
+    profile: Annotated[str, typer.Option("--profile", help="Whose answers, without ANSWERS.")] = "rescore",
+    runs: _Runs = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Programs judged at a time; one a core without it.")
+    ] = None,
+    if_possible: Annotated[
+        bool, typer.Option("--if-possible", help="Exit code 0 also when nothing of it can be had here.")
+    ] = False,
+    fetch_only: Annotated[
+        bool,
+        typer.Option("--fetch-only", help="Fetch the answers, judge nothing; exit code 1 when they cannot be had."),
+    ] = False,
+) -> None:
+    """Judge published answers to HumanEval(+) and MBPP(+) again, and put the numbers beside the paper's.
+
+    What it takes is fetched; what cannot be had is left out, with one line that says how to get it.
+
+    \b
+    magicoder rescore
+    magicoder rescore answers/ --model Magicoder-CL-7B
+    magicoder rescore samples.jsonl --model mine --protocol current
+    """
+    from magicoder_repro.pipeline import rescore as rescoring
+
+    asked = rescoring.Asked(answers, model, tuple(protocol or ()), as_authors, profile, workers)
+    if fetch_only:
+        raise typer.Exit(errors.EXIT_DONE if rescoring.fetched(asked) else errors.EXIT_BAD_RESULT)
+    rescoring.rescore(asked, _run_of(asked.run_name, runs), if_possible)
 
 
 @app.command()
@@ -366,15 +434,90 @@ def compare(
 def record(
     profile: _Profile = "smoke",
     runs: _Runs = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Forget the runs recorded before: of a change that is meant to move numbers."),
+    ] = False,
 ) -> None:
-    """Record a finished run's numbers under results/, for later runs to be compared with."""
+    """Record a finished run under results/, for later runs to be compared with: its numbers and verdicts, and the run itself beside
+    those recorded before, whose spread says what chance and machines do."""
     from magicoder_repro import profile as profiles
     from magicoder_repro.report import compare
 
     folder = compare.results_folder(profiles.load(profile).report)
     if folder is None:
         raise errors.UsageError(f"profile {profile}: report.recorded names no folder under results/")
-    tell(_shown(compare.record(_run_of(profile, runs).folder / "report", folder)))
+    tell(_shown(compare.record(_run_of(profile, runs).folder / "report", folder, fresh)))
+
+
+@app.command()
+def regress(
+    baseline: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BASELINE",
+            help="A run's folder, a report (its folder or report.json), recorded numbers (a folder of results/ or recorded.json), or "
+            "a result of `magicoder score`.",
+        ),
+    ],
+    other: Annotated[Path, typer.Argument(metavar="RUN", help="The same, of the run that is judged.")],
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Whose `report.regress` is the policy; the defaults without it.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="exact: every verdict; paired: a test by task, and a margin; tolerance: every number, by the recorded runs."
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None, typer.Option(help="paired: percentage points that a cell may lose in any case.")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="paired: the level of all cells' tests together.")] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="What a cell, number or task that is gone does: fail, warn, ignore.")
+    ] = None,
+    changed: Annotated[
+        str | None, typer.Option(help="What another data set, protocol or scorer does: fail, warn.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="JUnit XML, a case a cell.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Markdown, as for a comment.")] = None,
+) -> None:
+    """Judge a run by a baseline, cell by cell. Exit code 1 when something moved by more than the policy allows, or is gone.
+
+    Under GitHub Actions it also writes annotations and the job summary.
+
+    \b
+    magicoder regress results/smoke runs/smoke --profile smoke
+    magicoder regress old.json new.json --policy exact               # two results of `magicoder score`
+    magicoder regress main/report.json runs/paper-cl --policy paired --margin 2 --junit junit.xml --markdown comment.md
+    """
+    from magicoder_repro.report import gate, recorded
+    from magicoder_repro.report import regress as comparison
+
+    options = {"policy": policy, "margin": margin, "alpha": alpha, "missing": missing, "changed": changed}
+    wanted = comparison.policy_of(profile, {name: value for name, value in options.items() if value is not None})
+    sides = recorded.side(baseline), recorded.side(other)
+    for out in filter(None, (junit, markdown)):
+        outputs.refuse_inputs(out, [side.path for side in sides])
+    outcome = comparison.regress(*sides, wanted)
+    if junit:
+        gate.write_junit(outcome, junit)
+    if markdown:
+        gate.write_markdown(outcome, markdown)
+    raise typer.Exit(gate.tell_all(outcome))
+
+
+@app.command()
+def archive(
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Where it goes; dist/magicoder-repro-VERSION.zip without it.")
+    ] = None,
+) -> None:
+    """Write what a deposit needs: the commit's files, manifests and reports of the runs, RO-Crate metadata. No weights, no data."""
+    from magicoder_repro import archive as archives
+
+    tell(_shown(archives.build(out)))
 
 
 @app.command()

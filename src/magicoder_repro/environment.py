@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,15 +98,31 @@ def git_commit() -> str | None:
         return None
 
 
+_VECTORS = ("avx512f", "avx2", "avx")
+"""Instructions that sums are computed with, the widest first: a virtual machine may hide all else that tells two processors apart."""
+
+
 def device() -> dict[str, Any]:
     """The machine: processor, cores and, when torch is already loaded and sees one, the GPU."""
-    model = platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    found: dict[str, Any] = {"cpu": model, "cores": len(os.sched_getaffinity(0))}
+    lines = [line.partition(":") for line in cpuinfo.read_text().splitlines()] if cpuinfo.exists() else []
+    about = {name.strip(): value.strip() for name, _, value in reversed(lines)}  # of the first processor
+    found: dict[str, Any] = {
+        "cpu": about.get("model name", platform.machine()),
+        "cores": len(os.sched_getaffinity(0)),
+        "vectors": next((one for one in _VECTORS if one in about.get("flags", "").split()), None),
+    }
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         found["gpu"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return found
+
+
+def machine_class(device: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """The class of machines that give the same numbers to the last digit, as far as anybody can tell: the GPUs or the processor with
+    its cores, Python's minor version and torch's build."""
+    machine = f"{device.get('cpu')} ({device.get('vectors')}), {device.get('cores')} cores"
+    if gpus := device.get("gpu"):
+        machine = ", ".join(map(str, gpus)) if isinstance(gpus, list) else str(gpus)
+    python = ".".join(versions.get("python", "?").split(".")[:2])
+    return f"{machine}, Python {python}, torch {versions.get('torch')}"

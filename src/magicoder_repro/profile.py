@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from magicoder_repro import benchmarks, strict_yaml
 from magicoder_repro.benchmarks.base import Style
@@ -187,18 +197,73 @@ class TrainedModel(_Strict):
     label: str | None = None
 
 
-class PublishedAnswers(_Strict):
-    """Answers that somebody published: a file (as `magicoder score` takes it) for each benchmark. They are judged only."""
+def _of_data_folder(name: str) -> str:
+    if not name or ".." in Path(name).parts:
+        raise ValueError("a path under the data folder, without '..', is wanted")
+    return name
 
-    samples: dict[BenchmarkName, str]
+
+class Archive(_Strict):
+    """A file or folder that others published: an archive with the answers of one or more models, or a log. Nobody has published its
+    sha256: that of the first fetch or use is written down beside it and held from then on."""
+
+    file: Annotated[str, AfterValidator(_of_data_folder)] = Field(
+        description="its place under the data folder (MAGICODER_DATA); the folder that it unpacks to will do as well"
+    )
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        default=None,
+        description="its public home; without one it is a path of the user's own, whose content may change",
+    )
+    about: str = ""
+    answers: Literal["authors", "others"] | None = Field(
+        default=None,
+        description="`authors`: the very answers that the paper's numbers were computed from; `others`: another run of the same "
+        "models; null: no answers",
+    )
+
+    @model_validator(mode="after")
+    def _fetched_into_the_data_folder(self) -> Archive:
+        if self.url is not None and Path(self.file).is_absolute():
+            raise ValueError("what has a url lies under the data folder: give a relative file")
+        return self
+
+
+ARCHIVED = ("humaneval", "mbpp")
+"""The benchmarks whose answers are recognised in an archive."""
+
+
+class PublishedAnswers(_Strict):
+    """Answers that somebody published, which are judged only: a file (as `magicoder score` takes it) for each benchmark, or the files
+    of an archive that a pattern matches."""
+
+    samples: dict[BenchmarkName, str] | None = None
+    archive: str | None = Field(default=None, description="one of `archives`")
+    match: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        default=None,
+        min_length=1,
+        description="globs of the paths in the archive that are this model's, in lower case and with `-` for `_` and spaces; "
+        "`!` before one excludes",
+    )
     style: Style = "magicoder"
     paper: str | None = None
     label: str | None = None
 
+    @model_validator(mode="after")
+    def _one_source(self) -> PublishedAnswers:
+        if (self.samples is None) == (self.archive is None):
+            raise ValueError("give either samples, or archive and match")
+        if (self.archive is None) != (self.match is None):
+            raise ValueError("archive and match go together: give both")
+        return self
+
+    def answers(self, benchmark: str) -> bool:
+        """Whether it may have answers to a benchmark."""
+        return benchmark in (self.samples if self.samples is not None else ARCHIVED)
+
 
 def _kind_of_model(model: Any) -> str:
     keys = set(dict(model)) if isinstance(model, dict | BaseModel) else set()
-    if "samples" in keys:
+    if keys & {"samples", "archive", "match"}:
         return "PublishedAnswers"
     return "TrainedModel" if keys & {"from", "data", "recipe"} else "SourceModel"
 
@@ -227,12 +292,23 @@ class Recipe(_Strict):
     checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
 
 
+Protocol = Literal["paper", "current"]
+
+
 class _Evaluation(_Strict):
     models: list[str] | None = Field(default=None, min_length=1, description="those of the profile; all without it")
-    protocol: Literal["paper", "current"] = "paper"
 
 
-class Greedy(_Evaluation):
+class _Generated(_Evaluation):
+    protocol: Protocol = "paper"
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """What the answers are judged by."""
+        return (self.protocol,)
+
+
+class Greedy(_Generated):
     """Greedy decoding."""
 
     prompt: Literal["model", "completion"] = Field(
@@ -244,7 +320,7 @@ class Greedy(_Evaluation):
     batch: int = Field(gt=0)
 
 
-class Sampled(_Evaluation):
+class Sampled(_Generated):
     """Several completions a task."""
 
     samples: int = Field(gt=0)
@@ -256,14 +332,29 @@ class Sampled(_Evaluation):
     seed: Seed
 
 
+def _list_of_protocols(given: Any) -> Any:
+    names = [given] if isinstance(given, str) else given
+    known = get_args(Protocol)
+    if not isinstance(names, list) or not names or any(name not in known or names.count(name) > 1 for name in names):
+        raise ValueError(f"{' or '.join(known)}, or a list of both, is wanted")
+    return names
+
+
 class Judged(_Evaluation):
-    """Published answers need no decoding."""
+    """Published answers need no decoding, and may be judged by more than one protocol."""
+
+    protocol: Annotated[list[Protocol], BeforeValidator(_list_of_protocols)] = ["paper"]
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """What the answers are judged by."""
+        return tuple(self.protocol)
 
 
 def _kind_of_evaluation(setting: Any) -> str:
     """The one that a setting has more keys of."""
     keys = set(dict(setting)) if isinstance(setting, dict | BaseModel) else set()
-    common = set(_Evaluation.model_fields)
+    common = set(_Generated.model_fields)
     found = {kind.__name__: len(keys & (set(kind.model_fields) - common)) for kind in (Greedy, Sampled)}
     return max(found, key=lambda name: found[name]) if any(found.values()) or keys - common else "Judged"
 
@@ -317,6 +408,24 @@ class Analysis(_Strict):
     tokenizer: str = Field(description="a tiktoken encoding (the paper: cl100k_base), or a model of this profile")
 
 
+class Regress(_Strict):
+    """What `magicoder regress` calls a regression of this profile's runs."""
+
+    policy: Literal["exact", "paired", "tolerance"] = Field(
+        default="tolerance", description="every verdict; a paired test by task; each number by the recorded runs"
+    )
+    margin: float = Field(
+        default=2.0, ge=0, le=100, description="paired: percentage points that a cell may lose in any case"
+    )
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="paired: of all cells together, after Holm")
+    missing: Literal["fail", "warn", "ignore"] = Field(
+        default="fail", description="what a cell, number or task that is gone does"
+    )
+    changed: Literal["fail", "warn"] = Field(
+        default="fail", description="what another data set, protocol, scorer or clean-up of a cell does"
+    )
+
+
 class Report(_Strict):
     recorded: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=100)] | None = Field(
         description="folder under results/ that this run is compared with: a plain name"
@@ -325,6 +434,7 @@ class Report(_Strict):
     margin: float = Field(
         default=5.0, gt=0, le=100, description="points: a difference below it does not matter in practice"
     )
+    regress: Regress = Regress()
 
 
 class Profile(_Strict):
@@ -337,6 +447,7 @@ class Profile(_Strict):
     teacher: Teacher | None = None
     data: dict[Name, DataSet] = {}
     recipes: dict[Name, Recipe] = {}
+    archives: dict[Name, Archive] = {}
     models: dict[Name, Model] = Field(min_length=1)
     evaluate: dict[BenchmarkName, Evaluation] = {}
     generation: Generation | None = None
@@ -401,15 +512,20 @@ def check_names(profile: Profile) -> None:
             _known(f"models.{name}.recipe", model.recipe, profile.recipes)
             if isinstance(profile.models[model.source], PublishedAnswers):
                 raise UsageError(f"models.{name}.from: {model.source!r} is published answers, no model to train")
-        for benchmark in model.samples if isinstance(model, PublishedAnswers) else ():
-            _known(f"models.{name}.samples", benchmark, profile.evaluate)
+        if isinstance(model, PublishedAnswers):
+            for benchmark in model.samples or ():
+                _known(f"models.{name}.samples", benchmark, profile.evaluate)
+            if model.archive is not None:
+                _known(f"models.{name}.archive", model.archive, profile.archives)
+                if profile.archives[model.archive].answers is None:
+                    raise UsageError(f"archives.{model.archive}.answers is missing: add authors or others")
         trained = {key: one.source for key, one in profile.models.items() if isinstance(one, TrainedModel)}
         _no_circle("models", name, trained)
     for name, setting in profile.evaluate.items():
         for model_name in setting.models or ():
             _known(f"evaluate.{name}.models", model_name, profile.models)
             model = profile.models[model_name]
-            if isinstance(model, PublishedAnswers) and name not in model.samples:
+            if isinstance(model, PublishedAnswers) and not model.answers(name):
                 raise UsageError(
                     f"evaluate.{name}.models: {model_name!r} has no samples of it: name them, or leave it out"
                 )

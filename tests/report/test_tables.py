@@ -133,11 +133,11 @@ def test_accumulation_is_told_by_the_number_of_devices(report: Any) -> None:
 def test_the_authors_losses_stand_beside_ours(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAGICODER_DATA", str(tmp_path))
     assert figures.states_of_authors("MagicoderS-CL-7B") is None and figures.states_of_authors(None) is None
-    (tmp_path / "answers").mkdir()
+    (tmp_path / "author-states").mkdir()
     log = [{"step": step, "loss": 1 - step / 100, "epoch": 0.1} for step in range(1, 11)] + [
         {"step": 10, "train_runtime": 3.0}
     ]
-    (tmp_path / "answers" / "Magicoder-S-CL.json").write_text(json.dumps({"log_history": log}))
+    (tmp_path / "author-states" / "Magicoder-S-CL.json").write_text(json.dumps({"log_history": log}))
     models = small.config["models"]
     (drawn,) = figures.draw({name: path for name, path in small.inputs.items() if name.startswith("sft/")}, [], models)
     assert "magicoder-s, the authors' run: 0.990 at step 1, 0.900 at step 10" in drawn.alt

@@ -62,7 +62,14 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _judge(folder: Path, workers: int = 2, executor: Executor | None = None, **settings: Any) -> list[dict[str, Any]]:
-    return bulk.judge(REQUESTS, _spec(**settings), folder, "test", workers, executor or Executor())
+    return _one(folder, _spec(**settings), workers, executor)
+
+
+def _one(
+    folder: Path, spec: JudgeSpec, workers: int, executor: Executor | None = None, early: Workers | None = None
+) -> list[dict[str, Any]]:
+    (answers,) = bulk.judge([bulk.Part(REQUESTS, spec, folder)], "test", workers, executor or Executor(), early)
+    return answers
 
 
 def _spec(**settings: Any) -> JudgeSpec:
@@ -114,9 +121,9 @@ def test_what_is_to_run_alone_runs_alone_among_processes_that_were_started(
     monkeypatch.setattr(Workers, "ask", counted)
     with Workers("core", SQUARES, 2, early=True) as early:
         spec = _spec(pause=0.01)
-        assert bulk.judge(REQUESTS, spec, tmp_path / "work", "test", 1, Executor(), early) == EXPECTED
+        assert _one(tmp_path / "work", spec, 1, early=early) == EXPECTED
         assert most == 1
-        assert bulk.judge(REQUESTS, spec, tmp_path / "other", "test", 2, Executor(), early) == EXPECTED
+        assert _one(tmp_path / "other", spec, 2, early=early) == EXPECTED
     assert most == 2
 
 
@@ -133,11 +140,29 @@ def test_what_this_machine_has_answered_is_not_asked_of_another(tmp_path: Path) 
 def test_a_judge_that_cannot_be_imported_is_one_line(tmp_path: Path) -> None:
     spec = JudgeSpec("core", "no_such_module:Judge", {})
     with pytest.raises(UsageError, match=r"no_such_module:Judge cannot be used in .*: ModuleNotFoundError"):
-        bulk.judge(REQUESTS, spec, tmp_path / "work", "test", 1, Executor())
+        _one(tmp_path / "work", spec, 1)
 
 
 def test_no_request_is_no_answer(tmp_path: Path) -> None:
-    assert bulk.judge([], _spec(), tmp_path / "work", "test", 2, Executor()) == []
+    assert bulk.judge([bulk.Part([], _spec(), tmp_path / "work")], "test", 2, Executor()) == [[]]
+    assert bulk.judge([], "test", 2, Executor()) == []
+
+
+def test_several_jobs_are_done_side_by_side_each_by_judges_of_its_own(tmp_path: Path) -> None:
+    marks = [tmp_path / f"marks{number}" for number in range(3)]
+    for folder in marks:
+        folder.mkdir()
+    few = REQUESTS[:5]
+    specs = [_spec(marks=str(folder), pause=0.02) for folder in marks]
+    parts = [
+        bulk.Part(requests, spec, tmp_path / str(number))
+        for number, (requests, spec) in enumerate(zip((REQUESTS, few, REQUESTS), specs, strict=True))
+    ]
+    assert bulk.judge(parts, "test", 2, Executor()) == [EXPECTED, EXPECTED[:5], EXPECTED]
+    started = [len(list(folder.iterdir())) for folder in marks]
+    assert started[1] == 1 and sum(started) <= 4  # a process a job, and one that helps where much is left
+    assert bulk.judge(parts, "test", 2, Executor()) == [EXPECTED, EXPECTED[:5], EXPECTED]
+    assert [len(list(folder.iterdir())) for folder in marks] == started
 
 
 def test_finished_work_is_not_done_again_and_another_job_is_not_mistaken_for_it(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -12,9 +10,10 @@ from typing import Any
 
 from magicoder_repro import benchmarks, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.benchmarks.base import Dataset
-from magicoder_repro.environment import ROOT, file_sha256
+from magicoder_repro.benchmarks.base import Benchmark, Dataset
+from magicoder_repro.environment import ROOT
 from magicoder_repro.errors import UsageError
+from magicoder_repro.generate.at_hand import sha256_of
 from magicoder_repro.generate.complete import Asked, file_name
 from magicoder_repro.score import run, samples
 
@@ -37,40 +36,87 @@ def missing(key: str, name: str, sets: Callable[[], Sequence[str]]) -> Callable[
 
 
 def _sha256(path: Path) -> str | None:
-    """Of a file its bytes, of a folder the names and bytes of all files in it."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        found = {str(file.relative_to(path)): file_sha256(file) for file in files}
-        return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-    return file_sha256(path) if path.is_file() else None
+    return sha256_of(path) if path.is_file() or path.is_dir() else None
 
 
 def build(work: Work) -> None:
-    """A file or folder of answers -> `BENCHMARK.jsonl` and `benchmarks.json`, as `generate` writes them."""
+    """A file or folder of answers, or a model's part of an archive -> `BENCHMARK.jsonl` and `benchmarks.json`, as `generate` writes
+    them."""
     benchmark, protocol = benchmarks.get(work.config["benchmark"]), work.config["protocol"]
-    path = place(work.config["samples"])
-    for gap in missing(work.config["key"], work.config["samples"], tuple)():
-        raise UsageError(gap)
 
     @cache
     def load(subset: str | None) -> Dataset:
         return benchmark.load(protocol, subset)
 
-    given = samples.read(path, benchmark, None, load)
+    if "archive" in work.config:
+        _of_archive(work, benchmark, load)
+        return
+    for gap in missing(work.config["key"], work.config["samples"], tuple)():
+        raise UsageError(gap)
+    given = samples.read(place(work.config["samples"]), benchmark, None, load)
     asked = {}
     for subset, rows in run.by_subset(benchmark, given.rows, None).items():
         dataset, name = load(subset), file_name(benchmark.name, subset)
+        if work.config.get("skip_unknown"):
+            rows = _known(work, benchmark, dataset, rows)
         records.write_jsonl(work.out / f"{name}.jsonl", rows)
         work.counts[name] = len(rows)
-        asked[name] = Asked(
-            benchmark=benchmark.name,
-            protocol=protocol,
-            language=subset,
-            dataset=dataset.identity,
-            tasks=len(dataset.tasks),
-            of=len(dataset.tasks),
-            prompt="published",
-            decoding={"published": str(work.config["samples"])},
-        )
-    records.write_json(work.out / "benchmarks.json", {name: one.model_dump() for name, one in asked.items()})
+        asked[name] = _asked(work, benchmark, dataset, subset, {"published": str(work.config["samples"])})
+    _write(work, asked)
     work.counts["read as"] = given.form
+
+
+def _of_archive(work: Work, benchmark: Benchmark, load: Callable[[str | None], Dataset]) -> None:
+    """What the stage `answers` has found; a gap where that is nothing."""
+    model, archive = work.config["model"], work.config["archive"]
+    path, name = work.inputs["answers"] / model / f"{benchmark.name}.jsonl", file_name(benchmark.name, None)
+    decoding = {"published": archive, "answers": work.config["answers"]}
+    if not path.is_file():
+        gap = f"{model}: no answers to {benchmark.name} in the archive {archive}"
+        _write(work, {name: _asked(work, benchmark, None, None, decoding, gap)})
+        return
+    dataset = load(None)
+    rows = _known(work, benchmark, dataset, list(records.read_jsonl(path, texts=("task_id",))))
+    records.write_jsonl(work.out / f"{name}.jsonl", rows)
+    work.counts[name] = len(rows)
+    _write(work, {name: _asked(work, benchmark, dataset, None, decoding)})
+
+
+def _known(work: Work, benchmark: Benchmark, dataset: Dataset, rows: list[records.Record]) -> list[records.Record]:
+    """The answers to the tasks of a set: another release of it may have had more."""
+    tasks = {benchmark.task_id(task) for task in dataset.tasks}
+    unknown = list(dict.fromkeys(str(name) for row in rows if (name := benchmark.sample_id(row)) not in tasks))
+    if unknown:
+        work.dropped[f"of a task that {dataset.name} {dataset.version} does not have"] += sum(
+            benchmark.sample_id(row) not in tasks for row in rows
+        )
+        work.notes.append(
+            f"answers to {len(unknown)} tasks that {dataset.name} {dataset.version} does not have are left out"
+        )
+    return [row for row in rows if benchmark.sample_id(row) in tasks]
+
+
+def _asked(
+    work: Work,
+    benchmark: Benchmark,
+    dataset: Dataset | None,
+    subset: str | None,
+    decoding: dict[str, Any],
+    gap: str | None = None,
+) -> Asked:
+    tasks = len(dataset.tasks) if dataset else 0
+    return Asked(
+        benchmark=benchmark.name,
+        protocol=work.config["protocol"],
+        language=subset,
+        dataset=dataset.identity if dataset else None,
+        tasks=tasks,
+        of=tasks,
+        prompt="published",
+        decoding=decoding,
+        gap=gap,
+    )
+
+
+def _write(work: Work, asked: Mapping[str, Asked]) -> None:
+    records.write_json(work.out / "benchmarks.json", {name: one.model_dump() for name, one in asked.items()})

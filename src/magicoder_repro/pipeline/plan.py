@@ -24,7 +24,7 @@ from magicoder_repro.data import (
     decontaminate,
 )
 from magicoder_repro.errors import UsageError, nearest
-from magicoder_repro.generate import GENERATE, PUBLISHED, complete, published
+from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, published
 from magicoder_repro.profile import (
     Evaluation,
     EvolInstruct,
@@ -57,6 +57,7 @@ STAGES: tuple[Stage, ...] = (
     BASE_MODEL,
     SFT,
     GENERATE,
+    ANSWERS,
     PUBLISHED,
     SCORE,
     ANALYZE,
@@ -81,7 +82,7 @@ class Node:
 
 def expand(profile: Profile) -> list[Node]:
     """The nodes of a profile, each after those that it needs."""
-    nodes = [*_data(profile), *_models(profile), *_evaluations(profile), *_analysis(profile)]
+    nodes = [*_data(profile), *_models(profile), *_archives(profile), *_evaluations(profile), *_analysis(profile)]
     nodes.append(
         Node("report", REPORT, report.config(profile), {one.name: one.name for one in nodes}, report.facts(profile))
     )
@@ -223,38 +224,66 @@ def _origin(profile: Profile, name: str) -> SourceModel:
     return model
 
 
+def _archives(profile: Profile) -> Iterator[Node]:
+    """Those that the answers of a model are in."""
+    for name, archive in profile.archives.items():
+        models = {
+            model: list(one.match or ())
+            for model, one in profile.models.items()
+            if isinstance(one, PublishedAnswers) and one.archive == name
+        }
+        if models:
+            config = {"archive": name, **archive.model_dump(mode="json"), "models": models}
+            facts, missing = answers.facts(archive), answers.missing(name, archive)
+            yield Node(f"answers/{name}", ANSWERS, config, {}, facts, missing)
+
+
 def _evaluations(profile: Profile) -> Iterator[Node]:
     for name in profile.models:
         for benchmark, setting in profile.evaluate.items():
-            answers = None
-            if setting.models is None or name in setting.models:
-                answers = _answers(profile, name, benchmark, setting)
-            if answers is None:
+            if setting.models is not None and name not in setting.models:
                 continue
-            yield answers
-            config = {
-                "benchmark": benchmark,
-                "protocol": setting.protocol,
-                "scoring": score.settings(profile.scoring, benchmark),
-                "label": f"score {name} {benchmark}",
-            }
-            facts, missing = score.facts(benchmark, setting.protocol), score.missing(benchmark, setting.protocol)
-            yield Node(f"score/{name}/{benchmark}", SCORE, config, {"samples": answers.name}, facts, missing)
+            for place, protocol in enumerate(setting.protocols):
+                suffix = f"-{protocol}" if place else ""
+                answered = _answers(profile, name, benchmark, setting, protocol, suffix)
+                if answered is None:
+                    continue
+                yield answered
+                config = {
+                    "benchmark": benchmark,
+                    "protocol": protocol,
+                    "scoring": score.settings(profile.scoring, benchmark),
+                    "label": f"score {name} {benchmark}{suffix}",
+                }
+                if suffix:
+                    config["suffix"] = suffix
+                facts, missing = score.facts(benchmark, protocol), score.missing(benchmark, protocol)
+                yield Node(
+                    f"score/{name}/{benchmark}{suffix}", SCORE, config, {"samples": answered.name}, facts, missing
+                )
 
 
-def _answers(profile: Profile, name: str, benchmark: str, setting: Evaluation) -> Node | None:
-    """The node of a model's answers to a benchmark; None where none were published."""
+def _answers(
+    profile: Profile, name: str, benchmark: str, setting: Evaluation, protocol: str, suffix: str
+) -> Node | None:
+    """The node of a model's answers to a benchmark; None where none were published. `suffix`: of the names of all protocols but the
+    first."""
     model = profile.models[name]
-    about: dict[str, Any] = {"benchmark": benchmark, "protocol": setting.protocol}
+    about: dict[str, Any] = {"benchmark": benchmark, "protocol": protocol}
+    facts, missing = complete.facts(benchmark, protocol), complete.missing(benchmark, protocol)
     if isinstance(model, PublishedAnswers):
-        if benchmark not in model.samples:
+        if not model.answers(benchmark):
             return None
+        node = f"published/{name}/{benchmark}{suffix}"
+        if model.archive is not None:
+            about |= {"model": name, "archive": model.archive, "answers": profile.archives[model.archive].answers}
+            return Node(node, PUBLISHED, about, {"answers": f"answers/{model.archive}"}, facts, missing)
+        assert model.samples is not None
         path, key = model.samples[benchmark], f"models.{name}.samples.{benchmark}"
-        sets = complete.facts(benchmark, setting.protocol), complete.missing(benchmark, setting.protocol)
-        facts, missing = published.facts(path, sets[0]), published.missing(key, path, sets[1])
-        return Node(
-            f"published/{name}/{benchmark}", PUBLISHED, {**about, "key": key, "samples": path}, {}, facts, missing
-        )
+        about |= {"key": key, "samples": path}
+        if suffix:
+            about["skip_unknown"] = True  # the first protocol's set may have tasks that this one's has not
+        return Node(node, PUBLISHED, about, {}, published.facts(path, facts), published.missing(key, path, missing))
     assert not isinstance(setting, Judged) and profile.generation
     decoding = setting.model_dump(mode="json", exclude={"models", "protocol"})
     about |= {"style": model.style, "dtype": profile.generation.dtype, "decoding": decoding}
@@ -263,8 +292,8 @@ def _answers(profile: Profile, name: str, benchmark: str, setting: Evaluation) -
         GENERATE,
         {**about, "label": f"generate {name} {benchmark}"},
         {"model": weights(profile, name)},
-        complete.facts(benchmark, setting.protocol),
-        complete.missing(benchmark, setting.protocol),
+        facts,
+        missing,
     )
 
 

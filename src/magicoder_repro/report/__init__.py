@@ -2,6 +2,4 @@
 
 from magicoder_repro.stage import Stage
 
-REPORT = Stage(
-    "report", "tables, figures and the comparison with the reference numbers", "report.build:build", version=2
-)
+REPORT = Stage("report", "tables, figures and the comparison with the reference numbers", "report.build:build", 2)

@@ -12,7 +12,7 @@ from magicoder_repro.artifact import Work
 from magicoder_repro.data import pairs
 from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
 from magicoder_repro.generate import complete
-from magicoder_repro.profile import Profile, Report, TrainedModel
+from magicoder_repro.profile import Model, Profile, PublishedAnswers, Report, TrainedModel
 from magicoder_repro.progress import say, tell
 from magicoder_repro.report import (
     arena,
@@ -28,6 +28,7 @@ from magicoder_repro.report import (
     statistics,
     tables,
 )
+from magicoder_repro.report.judged import collect as verdicts
 from magicoder_repro.report.page import number
 from magicoder_repro.report.reference import REFERENCE
 from magicoder_repro.report.rows import Row, collect
@@ -43,6 +44,7 @@ _TOLD = (
     "corpus",
     "seeds",
     "released",
+    "answers",
     "base-model",
     "decontaminate",
     "analyze",
@@ -60,13 +62,22 @@ def config(profile: Profile) -> dict[str, Any]:
             "paper": one.paper,
             "style": one.style,
             "trained": isinstance(one, TrainedModel),
-            "same_answers": [],
+            "same_answers": _same_answers(profile, one),
         }
         for name, one in profile.models.items()
     }
     report = profile.report.model_dump(mode="json")
     about = {"name": profile.name, "description": profile.description}
     return {**about, "report": report, "data": data, "models": models}
+
+
+def _same_answers(profile: Profile, model: Model) -> list[str]:
+    """The tables whose numbers were computed from the very answers that are judged here."""
+    if not isinstance(model, PublishedAnswers) or model.archive is None:
+        return []
+    if profile.archives[model.archive].answers == "authors":
+        return [table for table in reference.LAYOUT if table not in reference.LATER]
+    return [model.archive] if model.archive in reference.LATER else []
 
 
 def check_names(profile: Profile) -> None:
@@ -91,7 +102,11 @@ def facts(profile: Profile) -> Callable[[], Mapping[str, Any]]:
             "recorded": environment.file_sha256(recorded / compare.RECORDED) if recorded else None,
             "tables": {path.name: environment.file_sha256(path) for path in sorted(REFERENCE.iterdir())},
             "states": {name: environment.file_sha256(path) for name, path in sorted(states.items())},
-            "prompts": {name: complete.facts(name, one.protocol)() for name, one in profile.evaluate.items()},
+            "prompts": {
+                f"{name} {protocol}": complete.facts(name, protocol)()
+                for name, one in profile.evaluate.items()
+                for protocol in one.protocols
+            },
         }
 
     return found
@@ -136,7 +151,8 @@ def build(work: Work) -> None:
             "gaps": gaps,
             "lost": lost,
             "stages": provenance.stages(manifests, work.config["name"], versions),
-            "judged": provenance.judged(inputs),
+            "sets": provenance.sets(inputs),
+            "judged": [one.model_dump() for one in verdicts(inputs)],
             "trainings": provenance.trainings(manifests),
             "teacher": provenance.teacher(manifests),
             "lists_applied": clean[0]["lists_applied"] if clean else {},

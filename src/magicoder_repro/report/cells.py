@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from magicoder_repro import benchmarks, records
+from magicoder_repro.generate.complete import file_name
 from magicoder_repro.report import reference, statistics
 from magicoder_repro.report.reference import Number
 from magicoder_repro.score import result as results
@@ -41,7 +42,8 @@ _NORMAL = 1.96
 @dataclass(frozen=True)
 class Measured:
     """What a run has for one reference metric of one model. `value`: percent, or the metric's own unit where there are no tasks;
-    `rates`: of each task over its samples; `clusters`: the problem that each task is a variant of; `doubt`: why it is of something else."""
+    `rates`: of each task over its samples; `clusters`: the problem that each task is a variant of; `doubt`: why it is of something
+    else."""
 
     metric: str
     model: str
@@ -145,9 +147,9 @@ def scores(node: str, folder: Path) -> list[Measured]:
         if not benchmark.reference:
             continue
         if benchmark.subsets and row["subset"] is None:
-            tasks = [task for name in benchmark.subsets for task in _tasks(folder / f"{row['family']}-{name}.json")]
+            tasks = [task for name in benchmark.subsets for task in _tasks(folder, row["family"], name)]
         else:
-            tasks = _tasks(folder / f"{row['benchmark']}.json")
+            tasks = _tasks(folder, row["family"], row["subset"])
             if benchmark.groups_name and not benchmark.subsets:
                 wanted = dict(benchmark.reference)
         doubt = f"{row['tasks']} of {row['of']} tasks" if row["tasks"] < row["of"] else None
@@ -159,8 +161,8 @@ def scores(node: str, folder: Path) -> list[Measured]:
     return found
 
 
-def _tasks(path: Path) -> list[results.Task]:
-    return results.read(path, results.Judged).tasks
+def _tasks(folder: Path, benchmark: str, subset: str | None) -> list[results.Task]:
+    return results.read(folder / f"{file_name(benchmark, subset)}.json", results.Judged).tasks
 
 
 def _measured(cell: str, model: str, protocol: str, node: str, metric: str, tasks: Sequence[results.Task]) -> Measured:
@@ -188,13 +190,13 @@ def compare(measured: Iterable[Measured], config: Mapping[str, Any]) -> list[Cel
     about.setdefault("data self-instruct", {"paper": "Self-Instruct (Code Alpaca)"})
     settings = config["report"]
     by_place: dict[tuple[str, str, str], list[Measured]] = {}
-    for one in measured:
-        by_place.setdefault((str(about[one.model]["paper"]), one.metric, one.protocol), []).append(one)
+    for each in measured:
+        by_place.setdefault((str(about[each.model]["paper"]), each.metric, each.protocol), []).append(each)
     standing = {str(model["paper"]): name for name, model in about.items()}
     found: list[Cell] = []
     families: dict[str, _Family] = {}
     for number in reference.numbers():
-        candidates = by_place.get((number.model, number.metric, number.protocol), [])
+        candidates: list[Measured | None] = [*by_place.get((number.model, number.metric, number.protocol), [])]
         for one in candidates or [None]:
             cell = _plain(number, one, standing.get(number.model))
             if one is not None and one.gap is None:
@@ -314,16 +316,17 @@ def _near(number: Number, one: Measured) -> str | None:
 
 def _decided(cell: Cell, adjusted: float, margin: float) -> Cell:
     """The outcome of a tested cell."""
-    assert cell.ours is not None and cell.low is not None and cell.high is not None
+    ours, low, high = cell.ours, cell.low, cell.high
+    assert ours is not None and low is not None and high is not None
     cell = replace(cell, adjusted=adjusted)
     if cell.reason:
         return replace(cell, outcome="reproduced")
-    apart = f"{cell.ours - cell.theirs:+.1f} points"
+    apart = f"{ours - cell.theirs:+.1f} points"
     if cell.theirs_passed is not None and cell.passed is not None and cell.samples == 1:
         apart += f" ({_count(round(cell.passed) - cell.theirs_passed, signed=True)})"
     if adjusted < statistics.ALPHA:
         return replace(cell, outcome="deviates", reason=f"{apart}, adjusted p {adjusted:.2g}")
-    if cell.theirs - margin <= cell.low and cell.high <= cell.theirs + margin:
+    if cell.theirs - margin <= low and high <= cell.theirs + margin:
         reason = f"{apart}; the interval lies within {margin:g} points of the reference"
         return replace(cell, outcome="consistent", reason=reason)
     seen = "no difference" if cell.smallest is None else f"no difference below {cell.smallest:.1f} points"

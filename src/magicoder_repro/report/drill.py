@@ -13,6 +13,7 @@ from typing import Any
 from magicoder_repro import benchmarks, records
 from magicoder_repro.benchmarks.base import Benchmark
 from magicoder_repro.errors import UsageError
+from magicoder_repro.generate.complete import file_name
 from magicoder_repro.score import result as results
 from magicoder_repro.terminal import shown, visible
 
@@ -93,18 +94,19 @@ def collect(inputs: Mapping[str, Path], before: str = "") -> list[TaskSet]:
             continue
         _, model, benchmark_name = node.split("/")
         answers = next(
-            (inputs[name] for kind in _ANSWERS if (name := f"{kind}/{model}/{benchmark_name}") in inputs), None
+            (inputs[said] for kind in _ANSWERS if (said := f"{kind}/{model}/{benchmark_name}") in inputs), None
         )
         for row in records.read_jsonl(folder / "summary.jsonl"):
-            path = folder / f"{row['benchmark']}.json"
+            name = file_name(row["family"], row["subset"])
+            path = folder / f"{name}.json"
             if row["gap"] is not None or not path.is_file():  # a mean over sets has no file of its own
                 continue
             judged = results.read(path, results.Judged)
             dataset = (judged.model_extra or {}).get("dataset", {})
-            one = TaskSet(row["benchmark"], row["family"], row["subset"], row["protocol"], dataset)
+            one = TaskSet(name, row["family"], row["subset"], row["protocol"], dataset)
             one = found.setdefault(one.link, one)
             one.asked[before + model] = row["prompt"]
-            texts = None if answers is None else answers / f"{row['benchmark']}.jsonl"
+            texts = None if answers is None else answers / f"{name}.jsonl"
             _add(one, before + model, judged.tasks, benchmarks.get(row["family"]), texts)
     for one in found.values():
         _add_prompts(one)

@@ -12,9 +12,9 @@ from typing import Any
 
 from magicoder_repro import records
 from magicoder_repro.benchmarks.base import data_folder
-from magicoder_repro.errors import UsageError
 from magicoder_repro.report.rows import Row
 from magicoder_repro.terminal import shown
+from magicoder_repro.train.states import read_losses
 
 _COLOURS = ("#5b6770", "#2c7fb8", "#d95f0e", "#31a354", "#756bb1", "#a6611a", "#c51b8a", "#636363")
 
@@ -69,18 +69,8 @@ def draw(inputs: Mapping[str, Path], rows: list[Row], models: Mapping[str, Any])
 def states_of_authors(paper: str | None) -> Path | None:
     """Where the trainer state that the authors published with a model lies; None when it is not at hand."""
     name = re.sub(r"-[\d.]+B$", "", paper or "").replace("MagicoderS", "Magicoder-S")
-    path = data_folder() / "answers" / f"{name}.json"
+    path = data_folder() / "author-states" / f"{name}.json"
     return path if name and path.is_file() else None
-
-
-def read_losses(path: Path) -> list[tuple[int, float]]:
-    """The step and loss of each entry of a `trainer_state.json` of transformers."""
-    content = records.read_json(path)
-    log = content.get("log_history") if isinstance(content, dict) else None
-    if not isinstance(log, list):
-        raise UsageError(f"{path}: no trainer state of transformers: 'log_history' is missing")
-    entries = [one for one in log if isinstance(one, dict) and {"step", "loss"} <= one.keys()]
-    return [(int(one["step"]), float(one["loss"])) for one in entries]
 
 
 def _losses(logs: Mapping[str, Path], models: Mapping[str, Any], colours: Mapping[str, str]) -> Figure:

@@ -14,7 +14,7 @@ from magicoder_repro.profile import Recipe
 _DEVICES = (1, 2, 4, 8)
 
 
-def judged(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
+def sets(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
     """Each result of each score node (which `cells` has checked): its data file, scorer, sandbox and tools."""
     found = []
     for node, folder in inputs.items():

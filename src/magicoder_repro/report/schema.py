@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from magicoder_repro.environment import ROOT
 from magicoder_repro.report.cells import Outcome
 from magicoder_repro.report.claims import Verdict as Holds
+from magicoder_repro.report.judged import Verdicts
 from magicoder_repro.report.reference import Noise
 from magicoder_repro.report.rows import Verdict
 
@@ -89,7 +90,7 @@ class Power(_Model):
     power: float
 
 
-class Judged(_Model):
+class JudgedSet(_Model):
     """One result: its data file by sha256, and who judged it."""
 
     node: str
@@ -157,7 +158,8 @@ class ReportFile(_Model):
     gaps: list[str]
     lost: list[str]
     stages: list[StageRun]
-    judged: list[Judged]
+    sets: list[JudgedSet]
+    judged: list[Verdicts]
     trainings: list[Training]
     teacher: list[Teacher]
     lists_applied: dict[str, int]

@@ -18,12 +18,14 @@ RESAMPLES = 10_000
 _CHUNK = 500  # resamples at a time: memory
 
 
+@cache
 def clopper_pearson(passed: int, tasks: int, level: float = LEVEL) -> tuple[float, float]:
     """The exact interval of a rate of `passed` in `tasks`; it covers the truth at least as often as `level` says."""
     found = stats.binomtest(passed, tasks).proportion_ci(level, method="exact")
     return float(found.low), float(found.high)
 
 
+@cache
 def binomial_p(passed: int, tasks: int, rate: float) -> float:
     """Twice the smaller tail of `passed` in `tasks` under `rate`: below `alpha` exactly when the Clopper-Pearson interval of level
     1 - alpha leaves `rate` out."""
@@ -69,6 +71,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
+@cache
 def mcnemar(one: int, other: int) -> float:
     """The exact two-sided p-value of two runs of the same tasks: `one` tasks passed in the first run only, `other` in the second."""
     total = one + other

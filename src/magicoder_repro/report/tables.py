@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from magicoder_repro import benchmarks
-from magicoder_repro.errors import UsageError
 from magicoder_repro.generate.complete import file_name
 from magicoder_repro.report import cells as outcomes
 from magicoder_repro.report import reference
@@ -190,14 +190,19 @@ def _set(cell: Cell, sets: Sequence[str]) -> str:
     """The set of the drill-down that holds the cell's tasks; empty when there is none."""
     if cell.node is None or not cell.node.startswith("score/"):
         return ""
-    try:
-        benchmark = benchmarks.get(cell.node.split("/")[2])
-    except UsageError:
-        return ""
-    subset = next((part for (part, _), name in benchmark.reference.items() if name == cell.metric), None)
-    name = file_name(benchmark.name, subset if subset in benchmark.subsets else None)
+    name = _set_of(cell.metric) or ""
     name = name if cell.protocol == "paper" else f"{name}@{cell.protocol}"
     return name if name in sets else ""
+
+
+@cache
+def _set_of(metric: str) -> str | None:
+    """The set that a reference metric is of; of a mean over sets and a library the whole benchmark's."""
+    for benchmark in map(benchmarks.get, benchmarks.NAMES):
+        for (part, _), name in benchmark.reference.items():
+            if name == metric:
+                return file_name(benchmark.name, part if part in benchmark.subsets else None)
+    return None
 
 
 def definitions() -> list[tuple[str, str]]:

@@ -30,73 +30,87 @@ from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Executor
 from magicoder_repro.progress import Bar, bar
 from magicoder_repro.score import worker
-from magicoder_repro.score.workers import Workers
+from magicoder_repro.score.workers import Workers, spread
 
 _LOOK_SECONDS = 0.5
 _SHARDS_A_WORKER, _LEAST = 8, 8  # requests of a shard, at least
 _DRIVER = "import sys; from magicoder_repro.score import bulk; bulk.drive(sys.argv[1], int(sys.argv[2]))"
 
 
-def judge(
-    requests: Sequence[records.Record],
-    spec: JudgeSpec,
-    folder: Path,
-    label: str,
-    workers: int,
-    executor: Executor,
-    early: Workers | None = None,
-) -> list[records.Record]:
-    """The answer to each request, in their order. `folder` keeps what is done; one that holds another job's work is emptied.
+@dataclass(frozen=True)
+class Part:
+    """Requests for one judge. `folder` keeps what is done; one that holds another job's work is emptied."""
 
-    `early`: processes of this judge that have been started. A judge that raises stops the work with a UsageError that holds its
+    requests: Sequence[records.Record]
+    spec: JudgeSpec
+    folder: Path
+
+
+def judge(
+    parts: Sequence[Part], label: str, workers: int, executor: Executor, early: Workers | None = None
+) -> list[list[records.Record]]:
+    """The answers to each part's requests, in their order.
+
+    `early`: processes of a part's judge that have been started. A judge that raises stops the work with a UsageError that holds its
     message.
     """
-    if not requests:
-        return []
-    _prepare(requests, spec, folder, workers, executor)
-    job = _Job.read(folder)
-    shutil.rmtree(folder / "errors", ignore_errors=True)  # of an earlier attempt
-    with bar(label, len(requests), "programs") as progress:
+    jobs = []
+    for part in parts:
+        if part.requests:
+            _prepare(part.requests, part.spec, part.folder, workers, executor)
+            shutil.rmtree(part.folder / "errors", ignore_errors=True)  # of an earlier attempt
+        jobs.append(_Job.read(part.folder) if part.requests else None)
+    with bar(label, sum(len(part.requests) for part in parts), "programs") as progress:
         if executor.kind == "local":
-            return _here(job, requests, spec, workers, progress, early)
-        job.cut_damaged()
-        job.carry_over()
-        _elsewhere(job, executor, progress)
-        return job.answers()
+            return _here(parts, jobs, workers, progress, early)
+        for job in filter(None, jobs):
+            job.cut_damaged()
+            job.carry_over()
+        progress.resume(sum(job.done() for job in filter(None, jobs)))
+        for job in filter(None, jobs):
+            _elsewhere(job, executor, progress)
+        return [job.answers() if job else [] for job in jobs]
 
 
 def _here(
-    job: _Job,
-    requests: Sequence[records.Record],
-    spec: JudgeSpec,
-    workers: int,
-    progress: Bar,
-    early: Workers | None,
-) -> list[records.Record]:
-    """By processes of this machine, in the order of the requests."""
-    found = job.so_far()
-    progress.resume(len(found))
-    left = [number for number in range(len(requests)) if number not in found]
-    if not left:
-        return [found[number] for number in range(len(requests))]
-    known = early is not None and early.of == (spec.environment, spec.factory)
-    own: AbstractContextManager[Workers | None] = (
-        nullcontext(early) if known else Workers(spec.environment, spec.factory, min(workers, len(left)))
-    )
-    with own as ours, records.Journal(job.local, job.identity) as journal:
-        assert ours
-        ours.begin(spec.settings)
-        for number, answer in ours.map([requests[number] for number in left], workers):
-            journal.add({"number": left[number], "answer": answer})
-            found[left[number]] = answer
+    parts: Sequence[Part], jobs: Sequence[_Job | None], workers: int, progress: Bar, early: Workers | None
+) -> list[list[records.Record]]:
+    """By processes of this machine, as they come to the parts' requests in their order."""
+    found = [job.so_far() if job else {} for job in jobs]
+    progress.resume(sum(map(len, found)))
+    left = [
+        [number for number in range(len(part.requests)) if number not in done]
+        for part, done in zip(parts, found, strict=True)
+    ]
+    with contextlib.ExitStack() as everything:
+        open_ones, journals, work = [], [], []
+        for part, job, numbers in zip(parts, jobs, left, strict=True):
+            stack = everything.enter_context(contextlib.ExitStack())
+            of = (part.spec.environment, part.spec.factory)
+            known = early is not None and early.of == of
+            own: AbstractContextManager[Workers | None] = (
+                nullcontext(early) if known else Workers(*of, min(workers, len(numbers)))
+            )
+            ours = stack.enter_context(own)
+            assert ours
+            ours.begin(part.spec.settings)
+            journals.append(stack.enter_context(records.Journal(job.local, job.identity)) if job and numbers else None)
+            work.append((ours, [part.requests[number] for number in numbers]))
+            open_ones.append(stack)
+        for place, number, answer in spread(work, workers):
+            journal = journals[place]
+            assert journal
+            journal.add({"number": left[place][number], "answer": answer})
+            found[place][left[place][number]] = answer
             progress.advance()
-    return [found[number] for number in range(len(requests))]
+            if len(found[place]) == len(parts[place].requests):
+                open_ones[place].close()  # what its judges hold in memory is free for the others
+    return [[done[number] for number in range(len(part.requests))] for part, done in zip(parts, found, strict=True)]
 
 
 def _elsewhere(job: _Job, executor: Executor, progress: Bar) -> None:
     """By datatrove's executor, in a process of its own."""
     done = job.done()
-    progress.resume(done)
     if done == job.requests:
         return
     with (job.folder / "executor.log").open("wb") as log:

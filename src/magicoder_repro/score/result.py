@@ -28,8 +28,8 @@ class Sample(_Model):
 
 
 class Task(_Model):
-    """The samples of one task. `language`, `library`: of what it is, in benchmarks that have several; `cluster`: the problem that it is one
-    variant of."""
+    """The samples of one task. `language`, `library`: of what it is, in benchmarks that have several; `cluster`: the problem that it
+    is a variant of."""
 
     task_id: str
     language: str | None = None

@@ -152,45 +152,50 @@ def _verdicts(
     jobs: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
     for subset, task_id in sorted(texts, key=lambda key: not benchmark.first(tasks[key[0]][key[1]])):
         jobs[benchmark.job(tasks[subset][task_id])].append((subset, task_id))
-    verdicts: dict[Program, records.Record] = {}
-    alone = 0
-    for job, keys in jobs.items():
-        work = [
+    work = {
+        job: [
             one
             for subset, task_id in keys
             for one in benchmark.requests(subset, tasks[subset][task_id], texts[subset, task_id], judging)
         ]
-        place = folder / job if job else folder
-        found = _joined(benchmark, judging, job, work, f"{label} {job}".strip(), place, judging.scoring.workers, early)
-        again = [one for one in found.values() if isinstance(one, Work)]
-        if again:
-            say(f"{label}: {len(again)} programs came near a time limit: each again, with nothing beside it")
-            found |= _joined(benchmark, judging, job, again, f"{label} alone", place / "alone", 1, early)
-        alone += len(again)
-        verdicts |= {key: one for key, one in found.items() if not isinstance(one, Work)}
-    return verdicts, alone
+        for job, keys in jobs.items()
+    }
+    found = _joined(benchmark, judging, work, label, folder, judging.scoring.workers, early)
+    again = {
+        job: [one for program in _programs(works) if isinstance(one := found[program], Work)]
+        for job, works in work.items()
+    }
+    alone = sum(map(len, again.values()))
+    if alone:
+        say(f"{label}: {alone} programs came near a time limit: each again, with nothing beside it")
+        found |= _joined(benchmark, judging, again, f"{label} alone", folder / "alone", 1, early)
+    return {key: one for key, one in found.items() if not isinstance(one, Work)}, alone
+
+
+def _programs(work: Sequence[Work]) -> list[Program]:
+    return list(dict.fromkeys((one.subset, one.task_id, one.program) for one in work))
 
 
 def _joined(
     benchmark: Benchmark,
     judging: Judging,
-    job: str,
-    work: Sequence[Work],
+    work: Mapping[str, Sequence[Work]],
     label: str,
     folder: Path,
     workers: int,
     early: Workers | None,
 ) -> dict[Program, records.Record | Work]:
-    """What the answers to a job's requests make of each program."""
-    executor = judging.scoring.executor
-    spec = benchmark.judge(job, judging)
-    answers = bulk.judge([one.request for one in work], spec, folder, label, workers, executor, early)
-    benchmark.learn(judging, work, answers)
-    parts: dict[Program, list[tuple[Work, records.Record]]] = defaultdict(list)
-    for one, answer in zip(work, answers, strict=True):
-        parts[one.subset, one.task_id, one.program].append((one, answer))
+    """What the answers to the requests of each job make of each program."""
+    requests = {job: [one.request for one in works] for job, works in work.items()}
+    parts = [bulk.Part(requests[job], benchmark.judge(job, judging), folder / job if job else folder) for job in work]
+    answered = bulk.judge(parts, label, workers, judging.scoring.executor, early)
+    found: dict[Program, list[tuple[Work, records.Record]]] = defaultdict(list)
+    for works, answers in zip(work.values(), answered, strict=True):
+        benchmark.learn(judging, works, answers)
+        for one, answer in zip(works, answers, strict=True):
+            found[one.subset, one.task_id, one.program].append((one, answer))
     return {
-        key: benchmark.join([one for one, _ in found], [answer for _, answer in found]) for key, found in parts.items()
+        key: benchmark.join([one for one, _ in pairs], [answer for _, answer in pairs]) for key, pairs in found.items()
     }
 
 

@@ -43,9 +43,12 @@ def build(work: Work) -> None:
     asked = read_asked(folder / "benchmarks.json")
     found = _judged(benchmark, protocol, asked, folder, scoring, work)
     summary: list[records.Record] = []
+    suffix = work.config.get("suffix", "")  # of the rows' names, where another protocol has the plain one
     for name, one in asked.items():
-        row: records.Record = {"benchmark": name, "family": benchmark.name, "subset": one.language}
+        row: records.Record = {"benchmark": f"{name}{suffix}", "family": benchmark.name, "subset": one.language}
         row |= {"protocol": protocol, "tasks": one.tasks, "of": one.of, "prompt": one.prompt}
+        if "answers" in one.decoding:
+            row["answers"] = one.decoding["answers"]
         result = found[name]
         if isinstance(result, str):
             summary.append({**row, "metrics": {}, "gap": result})
@@ -55,7 +58,7 @@ def build(work: Work) -> None:
         records.write_json(work.out / f"{name}.json", content)
         row |= {"metrics": content["metrics"], "scorer": content["scorer"], "gap": None}
         summary.append(row | {key: content[key] for key in ("libraries",) if key in content})
-    summary += _mean(benchmark, summary)
+    summary += _mean(benchmark, summary, suffix)
     records.write_jsonl(work.out / "summary.jsonl", summary)
     work.counts.update(
         results=sum(row["gap"] is None for row in summary),
@@ -121,14 +124,19 @@ def _judged(
     return found
 
 
-def _mean(benchmark: Benchmark, summary: list[records.Record]) -> list[records.Record]:
+def _mean(benchmark: Benchmark, summary: list[records.Record], suffix: str) -> list[records.Record]:
     """The task-weighted mean over a benchmark's languages, when all were judged."""
     rows = [row for row in summary if row["gap"] is None]
     if not benchmark.subsets or len(rows) < len(benchmark.subsets):
         return []
     tasks = sum(row["tasks"] for row in rows)
     mean = sum(row["metrics"]["pass@1"] * row["tasks"] for row in rows) / tasks
-    whole = {"benchmark": benchmark.name, "subset": None, "tasks": tasks, "of": sum(row["of"] for row in rows)}
+    whole = {
+        "benchmark": f"{benchmark.name}{suffix}",
+        "subset": None,
+        "tasks": tasks,
+        "of": sum(row["of"] for row in rows),
+    }
     return [{**rows[0], **whole, "metrics": {"pass@1": round(mean, 4)}}]
 
 

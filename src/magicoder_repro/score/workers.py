@@ -20,6 +20,7 @@ from magicoder_repro.errors import UsageError
 
 _END_SECONDS = 3.0
 _ATTEMPTS = 2  # of a request whose process died
+_WORTH = 10  # requests that are left for each process of one job among several, for another to join it
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Workers:
         self._settings: str | None = None
         self._closed = False  # then no process is started any more
         self._all: list[_Process] = []
-        self._free: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()
+        self._free: queue.LifoQueue[_Process | None] = queue.LifoQueue()  # one that has been started comes first
         for _ in range(count):
             self._free.put(self._start() if early else None)
 
@@ -78,36 +79,59 @@ class Workers:
         finally:
             self._free.put(process)
 
-    def map(self, requests: Sequence[Request], count: int) -> Iterator[tuple[int, Answer]]:
-        """Asks `count` processes at once; gives each request's number and answer as they come."""
-        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-        done: queue.SimpleQueue[tuple[int, Answer | BaseException]] = queue.SimpleQueue()
-        for number in range(len(requests)):
-            waiting.put(number)
-
-        def work() -> None:
-            while True:
-                try:
-                    number = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    done.put((number, self.ask(requests[number])))
-                except BaseException as error:
-                    done.put((number, error))
-                    return
-
-        for _ in range(min(count, self.count, len(requests))):
-            threading.Thread(target=work, daemon=True).start()
-        for _ in requests:
-            number, answer = done.get()
-            if isinstance(answer, BaseException):
-                raise answer
-            yield number, answer
-
     def _start(self) -> _Process:
         self._all.append(_Process(self._python, self.of[1]))
         return self._all[-1]
+
+
+def spread(jobs: Sequence[tuple[Workers, Sequence[Request]]], count: int) -> Iterator[tuple[int, int, Answer]]:
+    """Asks `count` processes at once about the requests of several jobs, each with workers of its own; gives the job's number, the
+    request's and the answer as they come.
+
+    A judge takes long to start for the first program of a job, so each keeps to one job while that has any left; then it begins the
+    largest that nobody works on, or helps where much is left."""
+    waiting = [list(reversed(range(len(requests)))) for _, requests in jobs]
+    busy = [0] * len(jobs)  # of the `count`
+    lock = threading.Lock()
+    done: queue.SimpleQueue[tuple[int, int, Answer | BaseException]] = queue.SimpleQueue()
+
+    def take(job: int | None) -> tuple[int, int] | None:
+        with lock:
+            if job is not None and not waiting[job]:
+                busy[job] -= 1
+                job = None
+            if job is None:
+                job = another()
+                if job is None:
+                    return None
+                busy[job] += 1
+            return job, waiting[job].pop()
+
+    def another() -> int | None:
+        left = [number for number, one in enumerate(waiting) if one and busy[number] < jobs[number][0].count]
+        new = [number for number in left if not busy[number]]
+        worth = [number for number in left if len(jobs) == 1 or len(waiting[number]) >= _WORTH * busy[number]]
+        return max(new or worth, key=lambda number: len(waiting[number]) / (busy[number] + 1), default=None)
+
+    def work() -> None:
+        taken = take(None)
+        while taken is not None:
+            job, number = taken
+            workers, requests = jobs[job]
+            try:
+                done.put((job, number, workers.ask(requests[number])))
+            except BaseException as error:
+                done.put((job, number, error))
+                return
+            taken = take(job)
+
+    for _ in range(min(count, sum(len(requests) for _, requests in jobs))):
+        threading.Thread(target=work, daemon=True).start()
+    for _ in range(sum(len(requests) for _, requests in jobs)):
+        job, number, answer = done.get()
+        if isinstance(answer, BaseException):
+            raise answer
+        yield job, number, answer
 
 
 class _Process:

@@ -11,18 +11,12 @@ import configparser
 import fcntl
 import hashlib
 import re
-import stat
-import struct
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from lzma import LZMAError
 from pathlib import Path
-from zlib import error as ZlibError
 
-from magicoder_repro import environment, records
+from magicoder_repro import archives, environment, records
 from magicoder_repro.errors import UsageError
 
 FOLDER = "ds1000-original"
@@ -37,19 +31,7 @@ _TREE = "ds1000_data"
 _FILE = re.compile(
     rf"(?:\./)?{_TREE}/((?:{'|'.join(LIBRARIES)})/Completion/q\d+/(?:(?:ans|input|titanic)/)?\.?\w+(?:\.\w+)?)"
 )
-_MOST_FILES, _MOST_BYTES, _MOST_FILE_BYTES = 20_000, 1 << 29, 1 << 26
-_DAMAGED = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    LZMAError,
-    ZlibError,
-    struct.error,
-    EOFError,
-    ValueError,
-    RuntimeError,
-    OSError,
-)
-"""What the readers of archives raise: of a cut file, a name that is none, a method or a password that they do not know."""
+_BOUNDS = archives.Bounds("the original release of DS-1000", 20_000, 1 << 29, 1 << 26)
 _TEXTS = ("prompt", "code_context", "reference_code")
 _TEST = "test_code.py"
 _KEPT_BACK = re.compile(r"ans/|test_code\.py$|test_generate_pickle\.py$|reference_code\.txt$")
@@ -178,49 +160,12 @@ def _unpack(archive: Path, kept: Path) -> None:
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
     """The problems' files in an archive. Only plain files of the expected names are looked at; sizes are bounded."""
-    members = _of_zip(archive) if archive.suffix == ".zip" else _of_tar(archive)
-    number = size = 0
-    try:
-        for path, content in members:
-            number, size = number + 1, size + len(content)
-            if number > _MOST_FILES or size > _MOST_BYTES:
-                raise UsageError(f"{archive}: more files or bytes than the original release of DS-1000 has")
-            yield path, content
-    except _DAMAGED as error:
-        raise UsageError(f"{archive}: damaged, or not an archive ({error}): put it there again") from None
+    return archives.members(archive, _BOUNDS, _wanted)
 
 
-def _of_tar(archive: Path) -> Iterator[tuple[str, bytes]]:
-    size = 0
-    with tarfile.open(archive, "r|*") as opened:
-        for member in opened:
-            match = _FILE.fullmatch(member.name)
-            size += member.size
-            if size > _MOST_BYTES:
-                raise UsageError(f"{archive}: more bytes than the original release of DS-1000 has")
-            if match is None:
-                continue
-            file = opened.extractfile(member) if member.isreg() and member.size <= _MOST_FILE_BYTES else None
-            if file is None:
-                raise UsageError(
-                    f"{archive}: {member.name} is a link or too large: not the original release of DS-1000"
-                )
-            yield match[1], file.read()
-
-
-def _of_zip(archive: Path) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(archive) as opened:
-        for member in opened.infolist():
-            match = _FILE.fullmatch(member.filename)
-            if match is None:
-                continue
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG) or member.file_size > _MOST_FILE_BYTES:
-                raise UsageError(
-                    f"{archive}: {member.filename} is a link or too large: not the original release of DS-1000"
-                )
-            with opened.open(member) as file:
-                yield match[1], file.read(_MOST_FILE_BYTES)
+def _wanted(name: str) -> str | None:
+    match = _FILE.fullmatch(name)
+    return match and match[1]
 
 
 def _names(folder: Path, inside: str = ".") -> list[str]:
@@ -236,7 +181,7 @@ def _places(folder: Path) -> list[Path]:
 
 
 def _content(path: Path) -> bytes:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > _MOST_FILE_BYTES:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > _BOUNDS.each:
         raise UsageError(f"{path}: a link, a pipe or too large: not the original release of DS-1000")
     return path.read_bytes()
 

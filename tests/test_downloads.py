@@ -1,0 +1,73 @@
+"""What is fetched from a real server on loopback: whole or not at all, and held to the sha256 that was seen first."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from magicoder_repro import downloads
+from magicoder_repro.errors import UsageError
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404 if self.path == "/gone" else 200)
+            self.send_header("Content-Length", "100" if self.path == "/cut" else "10")
+            self.end_headers()
+            self.wfile.write(b"0123456789")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_file_comes_whole_or_not_at_all(address: str) -> None:
+    assert downloads.get(f"{address}/file", 10) == b"0123456789"
+    for name, most, message in (("cut", 1000, "cut off"), ("file", 9, "more than 0 MB"), ("gone", 10, "404")):
+        with pytest.raises(OSError, match=message):
+            downloads.get(f"{address}/{name}", most)
+    with pytest.raises(OSError, match="no proper answer"):
+        downloads.get("http://[half", 10)
+
+
+def test_a_silent_server_and_none_at_all_are_told_from_one_that_says_no(address: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(downloads.UnreachableError, match="download it elsewhere and put it at"):
+            downloads.reach(url, tmp_path / "file", 0.3)
+        assert time.monotonic() - start < 3
+    with pytest.raises(downloads.UnreachableError):
+        downloads.reach(url, tmp_path / "file", 5)
+    with pytest.raises(UsageError, match="404") as caught:
+        downloads.reach(f"{address}/gone", tmp_path / "file", 5)
+    assert not isinstance(caught.value, downloads.UnreachableError)
+    downloads.reach(f"{address}/file", tmp_path / "file", 5)
+
+
+def test_a_file_is_held_to_the_sha256_that_was_seen_first(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    downloads.check(path, "a" * 64)
+    downloads.hold(path, "a" * 64)
+    assert (tmp_path / "file.sha256").read_text() == f"{'a' * 64}  file\n"
+    downloads.hold(path, "a" * 64)
+    with pytest.raises(
+        UsageError, match=r"file.sha256 holds a+ from its first fetch or use: put that file back, or remove"
+    ):
+        downloads.hold(path, "b" * 64)
+    (tmp_path / "file.sha256").write_text("none")
+    with pytest.raises(UsageError, match="no sha256 in it: remove it"):
+        downloads.held(path)
