@@ -49,16 +49,21 @@ class MadeUp:
 
     def judged(
         self, model: str, family: str, subset: str | None, marks: Marks, text: Callable[[str, int], str], plus: bool = False,
-        libraries: Mapping[str, str] | None = None, identity: Mapping[str, str] | None = None, gap: str | None = None,
+        libraries: Mapping[str, str] | None = None, identity: Mapping[str, str] | None = None, gap: str | None = None, protocol: str = "paper",
     ) -> None:  # fmt: skip
         """A model's samples and verdicts of one set, added to its nodes."""
         name = f"{family}-{subset}" if subset else family
-        benchmark, scored, said = benchmarks.get(family), f"score/{model}/{family}", f"generate/{model}/{family}"
+        suffix = "" if protocol == "paper" else f"-{protocol}"
+        benchmark, scored, said = (
+            benchmarks.get(family),
+            f"score/{model}/{family}{suffix}",
+            f"generate/{model}/{family}{suffix}",
+        )
         if scored not in self.inputs:
             self.node(scored, {"sandbox": "bubblewrap", "scorers": ["a made-up scorer"], "results": 1, "gaps": 0})
             self.node(said, {name: len(marks)})
             (self.inputs[scored] / "summary.jsonl").write_text("")
-        row = {"benchmark": name, "family": family, "subset": subset, "protocol": "paper", "tasks": len(marks), "of": len(marks),
+        row = {"benchmark": name + suffix, "family": family, "subset": subset, "protocol": protocol, "tasks": len(marks), "of": len(marks),
                "prompt": "completion" if model == "base" else "magicoder", "metrics": {}, "gap": gap}  # fmt: skip
         if gap is None:
             tasks = [self._task(task, one, plus, subset, libraries) for task, one in marks.items()]
@@ -68,7 +73,7 @@ class MadeUp:
                 rates = [sum(mark == "P" for mark in one) / len(one) for one in marks.values()]
                 row["metrics"]["pass@1+"] = round(100 * sum(rates) / len(rates), 4)
             row["scorer"] = "a made-up scorer"
-            result = {"version": 1, "benchmark": family, "protocol": "paper", "scorer": "a made-up scorer", "sandbox": "bubblewrap",
+            result = {"version": 1, "benchmark": family, "protocol": protocol, "scorer": "a made-up scorer", "sandbox": "bubblewrap",
                       "dataset": dict(identity or {"name": name, "version": "0", "sha256": "2" * 64}), "metrics": row["metrics"],
                       "programs": {}, "statuses": {}, "tasks": tasks}  # fmt: skip
             (self.inputs[scored] / f"{name}.json").write_text(json.dumps(result))
@@ -136,6 +141,11 @@ _NOUNS = [
     "".join(random.Random(number).choice(("ba", "te", "ri", "sol", "mun", "ka", "der", "in")) for _ in range(3))
     for number in range(400)
 ]
+
+
+@pytest.fixture(scope="session")
+def made_up() -> type[MadeUp]:
+    return MadeUp
 
 
 @pytest.fixture(scope="session")

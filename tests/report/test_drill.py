@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.report import arena, drill
+from magicoder_repro.report import arena, cells, drill, tables
 from magicoder_repro.report.drill import Answer, Task, TaskSet
 
 
@@ -38,6 +38,24 @@ def test_the_first_sample_that_fails_is_shown(small: Any) -> None:
             assert answer.shown == max(first, 0) and len(answer.marks) == 20
             assert answer.text.startswith("def "), (name, model)
             assert answer.status == ("passed" if first < 0 else "wrong value")
+
+
+def test_a_set_judged_by_two_protocols_is_two_sets(no_data: Path, tmp_path: Path, made_up: Any) -> None:
+    run = made_up(tmp_path)
+    for protocol, mark in (("paper", "P"), ("current", ".")):
+        run.judged("magicoder-s", "humaneval", None, {"HumanEval/0": mark}, lambda *_: "pass", True, protocol=protocol)
+    sets = drill.collect(run.inputs)
+    assert [(one.link, one.tasks["HumanEval/0"].answers["magicoder-s"].marks) for one in sets] == [
+        ("humaneval", "P"),
+        ("humaneval@current", "."),
+    ]
+    found = cells.compare(cells.measure(run.inputs, run.config), run.config)
+    links = [one.link for one in sets]
+    entries = [one for later in (False, True) for table in tables.layout(found, links, later) for one in table.entries]
+    assert {one.cell.protocol: one.tasks for one in entries if one.is_measured} == {
+        "paper": links[0],
+        "current": links[1],
+    }
 
 
 def test_prompts_are_those_of_the_very_data_file(small: Any) -> None:
