@@ -49,22 +49,20 @@ class MadeUp:
 
     def judged(
         self, model: str, family: str, subset: str | None, marks: Marks, text: Callable[[str, int], str], plus: bool = False,
-        libraries: Mapping[str, str] | None = None, identity: Mapping[str, str] | None = None, gap: str | None = None, protocol: str = "paper",
+        libraries: Mapping[str, str] | None = None, identity: Mapping[str, str] | None = None, gap: str | None = None,
+        protocol: str = "paper",
     ) -> None:  # fmt: skip
         """A model's samples and verdicts of one set, added to its nodes."""
         name = f"{family}-{subset}" if subset else family
         suffix = "" if protocol == "paper" else f"-{protocol}"
-        benchmark, scored, said = (
-            benchmarks.get(family),
-            f"score/{model}/{family}{suffix}",
-            f"generate/{model}/{family}{suffix}",
-        )
+        benchmark, node = benchmarks.get(family), f"{model}/{family}{suffix}"
+        scored, said = f"score/{node}", f"generate/{node}"
         if scored not in self.inputs:
             self.node(scored, {"sandbox": "bubblewrap", "scorers": ["a made-up scorer"], "results": 1, "gaps": 0})
             self.node(said, {name: len(marks)})
             (self.inputs[scored] / "summary.jsonl").write_text("")
-        row = {"benchmark": name + suffix, "family": family, "subset": subset, "protocol": protocol, "tasks": len(marks), "of": len(marks),
-               "prompt": "completion" if model == "base" else "magicoder", "metrics": {}, "gap": gap}  # fmt: skip
+        row = {"benchmark": name + suffix, "family": family, "subset": subset, "protocol": protocol, "tasks": len(marks),
+               "of": len(marks), "prompt": "completion" if model == "base" else "magicoder", "metrics": {}, "gap": gap}  # fmt: skip
         if gap is None:
             tasks = [self._task(task, one, plus, subset, libraries) for task, one in marks.items()]
             rates = [sum(mark != "." for mark in one) / len(one) for one in marks.values()]
