@@ -23,6 +23,10 @@ from magicoder_repro.data import teacher
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import ServerTeacher, load
 from magicoder_repro.report import page
+from magicoder_repro.report.cells import Cell
+from magicoder_repro.report.drill import Packed
+from magicoder_repro.report.figures import Figure
+from magicoder_repro.report.tables import layout
 
 ROOT = Path(__file__).resolve().parents[1]
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\r\b\x9b2J\u202eevil\u2066\u200f\ud800\n\x7f\0z"
@@ -233,22 +237,67 @@ def test_an_address_that_is_none(url: str, monkeypatch: pytest.MonkeyPatch) -> N
 # The report
 
 
-@pytest.mark.parametrize("text", [HOSTILE, "<script>x</script> & | `c` [a](b) \\| *b*\n| c |", "{{ 7 * 7 }}"])
+@pytest.mark.parametrize("text", [HOSTILE, "<script>x</script> & | `c` [a](b) \\| *b*\n| c |", "{{ 7777 * 7777 }}"])
 def test_the_reports_hold_text_and_no_marks(text: str) -> None:
     row = {"key": text, "section": text, "name": text, "value": 1.0, "unit": text, "tolerance": 1.0, "low": None, "high": None,
            "paper": 1.0, "paper_source": text, "recorded": 1.0, "allowed": 1.0, "verdict": "same"}  # fmt: skip
-    about = {"name": text, "seconds": 1, "counts": {text: text}, "dropped": {text: 1}, "notes": [text]}
+    about = {"name": text, "seconds": 1, "counts": {text: text}, "dropped": {text: 1}, "notes": [text], "device": text,
+             "environment": text, "lock_sha256": text, "other_versions": {text: text}, "fingerprint": text,
+             "command": text}  # fmt: skip
+    claim = {
+        "id": "c",
+        "sentence": text,
+        "place": text,
+        "paper": "holds",
+        "paper_by": text,
+        "run": "holds",
+        "run_by": text,
+    }
+    judged = {"node": text, "set": text, "protocol": text, "dataset": {"name": text, "sha256": text}, "scorer": text, "sandbox": text,
+              "tasks": 1, "samples": 1, "tools": {text: text}}  # fmt: skip
     context: dict[str, Any] = {
         "description": text, "regressions": [row], "lost": [text], "sandbox": text, "comparable": True, "rows": [row],
+        "name": text,
         "sections": [(text, [row])], "gaps": [text], "stages": [about], "lists_applied": {text: 1}, "lists_missing": [text],
         "scorers": [text], "versions": {text: text}, "device": {"cpu": text, "cores": 1, "gpu": [text]}, "lock_sha256": "0" * 64,
-        "commit": text, "figures": [{"title": text, "svg": "<svg></svg>"}], "examples": [{"title": text, "text": text}],
+        "commit": text, "figures": [], "examples": [{"title": text, "text": text}], "sentence": text, "compared": 1,
+        "outcomes": {"missing": 1},
+        "claims_measured": [claim], "claims_rest": [claim], "definitions": [("missing", text)], "sets": [judged],
+        "noise": [{"kind": text, "what": text, "metrics": [text], "tasks": 1, "of": 2, "source": text}],
+        "power": [{"power": 0.5, "discordance": 0.1}],
+        "trainings": [{"node": text, "batch": 1, "micro_batch": 1, "steps": None, "devices": 1, "accumulation": {text: 1}}],
+        "teacher": [{"node": text, "model": text, "asked": None, "tokens": {text: 1}}],
     }  # fmt: skip
     plain: Any = json.loads(json.dumps(context).replace(json.dumps(text)[1:-1], "plain"))
+    for values, word in ((context, text), (plain, "plain")):
+        cell = Cell(
+            "x",
+            "1",
+            word,
+            "humaneval",
+            50.0,
+            82,
+            164,
+            word,
+            word,
+            "paper",
+            "reproduced",
+            word,
+            word,
+            word,
+            51.0,
+            command=word,
+        )
+        values["tables"] = values["later"] = layout([cell])
+        values["told"] = values["tables"][0].entries
+        values["figures"] = [Figure(word, word, "<svg></svg>")]
     for name in ("report.md.jinja", "report.html.jinja"):
-        told, expected = (page.template(name).render(values) for values in (context, plain))
+        if name.startswith("report.md"):
+            told, expected = (page.template(name).render(values) for values in (context, plain))
+        else:
+            told, expected = (page.html(name, values, Packed("", text)) for values in (context, plain))
         assert _is_clean(told.replace("\t", ""))
-        assert "<script>" not in told and "49" not in told
+        assert "<script>x" not in told and "60481729" not in told
         if name.startswith("report.md"):
             assert len(told.splitlines()) == len(expected.splitlines())
             for mark in "|<>`[]*":

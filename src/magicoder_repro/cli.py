@@ -406,18 +406,28 @@ def _early(benchmark: str, protocol: str, workers: int | None) -> AbstractContex
 @app.command()
 def compare(
     one: Annotated[
-        Path, typer.Argument(metavar="A", help="A result, or MultiPL-E's folder with .results.json.gz files.")
+        Path,
+        typer.Argument(
+            metavar="A", help="A result, MultiPL-E's folder with .results.json.gz files, or a run (runs/PROFILE)."
+        ),
     ],
     other: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Of two runs: a page with every task, both completions side by side."),
+    ] = None,
 ) -> None:
-    """List the tasks whose verdicts differ between two results. Exit code 1 when any does.
+    """List the tasks whose verdicts differ between two results, or how many do between two runs. Exit code 1 when any does.
 
     \b
     magicoder compare result.json other.json
+    magicoder compare runs/rescore other/runs/rescore -o two-runs.html
     """
     from magicoder_repro.score import compare as comparison
 
-    raise typer.Exit(comparison.compare(one, other))
+    with nullcontext() if out is None else outputs.claimed(out, [one, other], file=True):
+        code = comparison.compare(one, other, out)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -23,8 +23,12 @@ _MASK = "***"
 def shown(text: str, keep: str = "") -> str:
     """The text without secrets and with every character that is no visible one (control characters, escape sequences, bidi marks,
     lone surrogates) as its escape; those in `keep` stay."""
-    text = without_secrets(text)
-    if text.isprintable():
+    return visible(without_secrets(text), keep)
+
+
+def visible(text: str, keep: str = "") -> str:
+    """The text with every character that is no visible one as its escape; those in `keep` stay."""
+    if text.translate(dict.fromkeys(map(ord, keep))).isprintable():
         return text
     return "".join(
         one if one in keep or one.isprintable() or unicodedata.category(one) == "Zs" else _escape(one) for one in text

@@ -1,8 +1,9 @@
-"""Stage `report`: `report.json`, `report.md` and one self-contained `report.html`, and the table at the end of a run."""
+"""Stage `report`: one self-contained `report.html`, the same as `report.md`, `report.json` (schema.py) and LaTeX tables, every
+verdict for Eval Arena, and the table at the end of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,29 @@ from magicoder_repro import artifact, environment, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import pairs
 from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
+from magicoder_repro.generate import complete
 from magicoder_repro.profile import Model, Profile, PublishedAnswers, Report, TrainedModel
 from magicoder_repro.progress import say, tell
-from magicoder_repro.report import cells, claims, compare, figures, page, reference, statistics
+from magicoder_repro.report import (
+    arena,
+    cells,
+    claims,
+    compare,
+    drill,
+    figures,
+    page,
+    provenance,
+    reference,
+    schema,
+    statistics,
+    tables,
+)
 from magicoder_repro.report.judged import collect as verdicts
 from magicoder_repro.report.page import number
 from magicoder_repro.report.reference import REFERENCE
 from magicoder_repro.report.rows import Row, collect
 from magicoder_repro.terminal import shown
 
-VERSION = 2
 _SECTIONS = {
     "data": "The training data",
     "training": "Fine-tuning",
@@ -77,14 +91,22 @@ def check_names(profile: Profile) -> None:
 
 
 def facts(profile: Profile) -> Callable[[], Mapping[str, Any]]:
-    """The hashes of the recorded numbers that this run is compared with, and of the paper's tables."""
+    """The hashes of what the report reads beside the nodes: the recorded numbers, the paper's tables, the authors' trainer states, the
+    data files that prompts are shown from."""
 
     def found() -> dict[str, Any]:
         recorded = compare.recorded_folder(profile.report)
-        tables = {path.name: environment.file_sha256(path) for path in sorted(REFERENCE.iterdir())}
+        trained = [one.paper for one in profile.models.values() if isinstance(one, TrainedModel)]
+        states = {path.name: path for paper in trained if (path := figures.states_of_authors(paper)) is not None}
         return {
             "recorded": environment.file_sha256(recorded / compare.RECORDED) if recorded else None,
-            "tables": tables,
+            "tables": {path.name: environment.file_sha256(path) for path in sorted(REFERENCE.iterdir())},
+            "states": {name: environment.file_sha256(path) for name, path in sorted(states.items())},
+            "prompts": {
+                f"{name} {protocol}": complete.facts(name, protocol)()
+                for name, one in profile.evaluate.items()
+                for protocol in one.protocols
+            },
         }
 
     return found
@@ -113,50 +135,76 @@ def build(work: Work) -> None:
     judged = [manifests[name].counts for name in summaries]
     measured = cells.measure(inputs, work.config)
     compared = cells.compare(measured, work.config)
-    report = {
-        "version": VERSION,
-        "name": work.config["name"],
-        "description": work.config["description"],
-        "comparable": settings.comparable,
-        "sentence": cells.sentence(compared),
-        "claims": [one.to_json() for one in claims.decide(compared, measured)],
-        "cells": [cell.to_json() for cell in compared],
-        "noise": [one.model_dump() for one in reference.noise()],
-        "power": _power(),
-        "rows": [row.to_json() for row in rows],
-        "judged": [one.model_dump() for one in verdicts(inputs)],
-        "gaps": gaps,
-        "lost": lost,
-        "stages": [
-            {
-                "name": name,
-                "seconds": manifest.seconds,
-                "counts": manifest.counts,
-                "dropped": manifest.dropped,
-                "notes": manifest.notes,
-            }
-            for name, manifest in manifests.items()
-        ],
-        "lists_applied": clean[0]["lists_applied"] if clean else {},
-        "lists_missing": clean[0]["lists_missing"] if clean else [],
-        "sandbox": ", ".join(sorted({counts["sandbox"] for counts in judged})),
-        "scorers": sorted({scorer for counts in judged for scorer in counts["scorers"]}),
-        "versions": environment.versions(),
-        "device": trained[0].device if trained else environment.device(),
-        "lock_sha256": environment.lock_sha256("core"),
-        "commit": environment.git_commit(),
-    }
+    shown_rows, versions = [row.to_json() for row in rows], environment.versions()
+    report = schema.ReportFile.model_validate(
+        {
+            "name": work.config["name"],
+            "description": work.config["description"],
+            "comparable": settings.comparable,
+            "sentence": cells.sentence(compared),
+            "outcomes": cells.counts(compared),
+            "claims": [one.to_json() for one in claims.decide(compared, measured)],
+            "cells": [cell.to_json() for cell in compared],
+            "noise": [one.model_dump() for one in reference.noise()],
+            "power": _power(),
+            "rows": shown_rows,
+            "gaps": gaps,
+            "lost": lost,
+            "stages": provenance.stages(manifests, work.config["name"], versions),
+            "sets": provenance.sets(inputs),
+            "judged": [one.model_dump() for one in verdicts(inputs)],
+            "trainings": provenance.trainings(manifests),
+            "teacher": provenance.teacher(manifests),
+            "lists_applied": clean[0]["lists_applied"] if clean else {},
+            "lists_missing": clean[0]["lists_missing"] if clean else [],
+            "sandbox": ", ".join(sorted({counts["sandbox"] for counts in judged})),
+            "scorers": sorted({scorer for counts in judged for scorer in counts["scorers"]}),
+            "versions": versions,
+            "device": trained[0].device if trained else environment.device(),
+            "lock_sha256": environment.lock_sha256("core"),
+            "commit": environment.git_commit(),
+        }
+    ).model_dump(mode="json")
     records.write_json(work.out / "report.json", report)
+    sets = drill.collect(inputs)
     context = {
-        **report,
+        **_context(report, compared, sets),
         "sections": [(title, [row for row in rows if row.section == key]) for key, title in _SECTIONS.items()],
         "figures": figures.draw(inputs, rows, work.config["models"]),
         "examples": _examples(inputs, work.config["data"]),
         "regressions": [row for row in rows if row.verdict == "OUT OF TOLERANCE"],
     }
-    for name in ("report.md", "report.html"):
-        records.write_text(work.out / name, page.template(f"{name}.jinja").render(context))
+    labels = {name: about["label"] for name, about in work.config["models"].items()}
+    texts = {
+        "report.html": page.html("report.html.jinja", context, drill.pack(sets, labels)),
+        "report.md": page.template("report.md.jinja").render(context),
+        "tables.tex": tables.to_tex([*context["tables"], *context["later"]], report["sentence"]),
+        "eval_arena.csv": arena.to_csv(sets),
+    }
+    for name, text in texts.items():
+        records.write_text(work.out / name, text)
+    records.write_jsonl(work.out / "eval_arena.jsonl", arena.rows(sets))
     work.counts.update(numbers=len(rows), gaps=len(gaps))
+
+
+def _context(
+    report: Mapping[str, Any], compared: Sequence[cells.Cell], sets: Sequence[drill.TaskSet]
+) -> dict[str, Any]:
+    """What the templates are told, beside what `build` alone knows."""
+    links = [one.link for one in sets]
+    found = tables.layout(compared, links)
+    later = tables.layout(compared, links, later=True)
+    decided = [one for one in report["claims"] if one["run"] in ("holds", "does not hold")]
+    return {
+        **report,
+        "compared": sum(report["outcomes"][name] for name in tables.COMPARED),
+        "tables": found,
+        "later": later,
+        "told": [entry for table in (*found, *later) for entry in table.entries if entry.is_measured],
+        "definitions": tables.definitions(),
+        "claims_measured": decided,
+        "claims_rest": [one for one in report["claims"] if one not in decided],
+    }
 
 
 def print_table(folder: Path, quiet: bool) -> None:
@@ -189,6 +237,7 @@ def print_table(folder: Path, quiet: bool) -> None:
         console.print(table) if console.is_terminal else Console(width=150).print(table)
         for gap in report["gaps"]:
             tell(f"skipped: {gap}")
+        _tell_of_paper(report)
     say(f"report: {folder / 'report.html'}")
     out = [row for row in rows if row.verdict == "OUT OF TOLERANCE"]
     told = []
@@ -204,6 +253,18 @@ def print_table(folder: Path, quiet: bool) -> None:
         told.append(f"{len(report['lost'])} recorded numbers are not in this run: {', '.join(report['lost'])}")
     if told:
         raise BadResultError("; ".join(told))
+
+
+def _tell_of_paper(report: Mapping[str, Any]) -> None:
+    """Says what the run shows of the paper: the sentence, the claims that it decides, the cells that it compares."""
+    tell(report["sentence"])
+    for claim in report["claims"]:
+        if claim["run"] in ("holds", "does not hold"):
+            tell(f"claim {claim['run']}: {claim['sentence']} ({claim['run_by']})")
+    for content in report["cells"]:
+        if content["outcome"] in tables.COMPARED:
+            one = tables.entry(cells.Cell(**content))
+            tell(f"{one.outcome}: {one.where}: {one.ours}, the paper {one.theirs} ({one.reason})")
 
 
 def _power() -> list[dict[str, float]]:

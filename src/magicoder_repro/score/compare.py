@@ -1,4 +1,4 @@
-"""`magicoder compare`: the tasks whose verdicts differ between two results."""
+"""`magicoder compare`: the tasks whose verdicts differ between two results, or two runs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ Verdicts = list[tuple[bool, bool | None]]
 _MARKS = {True: "pass", False: "fail", None: "-"}
 
 
-def compare(one: Path, other: Path) -> int:
-    """Prints the tasks whose verdicts differ; exit code 1 when any does."""
+def compare(one: Path, other: Path, out: Path | None = None) -> int:
+    """Prints the tasks whose verdicts differ; exit code 1 when any does. Of two runs the page `out` has them."""
+    if out is not None or (run_of(one) and run_of(other)):
+        from magicoder_repro.report import pair  # its statistics take long to import
+
+        return pair.compare(one, other, out)
     first, second = _verdicts(one), _verdicts(other)
     differing = 0
     for task_id in sorted({*first, *second}, key=lambda name: (len(name), name)):
@@ -25,6 +29,14 @@ def compare(one: Path, other: Path) -> int:
             tell(f"{task_id}: {_shown(rows[0])} | {_shown(rows[1])}")
     tell(f"{differing} of {len({*first, *second})} tasks differ (passed/passed_plus of each sample; {one} | {other})")
     return errors.EXIT_BAD_RESULT if differing else errors.EXIT_DONE
+
+
+def run_of(path: Path) -> Path | None:
+    """The run that a folder is, or whose report it is; None for anything else."""
+    for folder in (path, path.parent if path.name == "report" else path):
+        if (folder / "score").is_dir():
+            return folder
+    return None
 
 
 def _verdicts(path: Path) -> dict[str, Verdicts]:

@@ -1,0 +1,105 @@
+"""Where a run's numbers come from: data files, scorers, environments, devices, the teacher's tokens, how gradients were added up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from magicoder_repro import records
+from magicoder_repro.artifact import Manifest
+from magicoder_repro.data.teacher import USAGE
+from magicoder_repro.profile import Recipe
+
+_DEVICES = (1, 2, 4, 8)
+
+
+def sets(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Each result of each score node (which `cells` has checked): its data file, scorer, sandbox and tools."""
+    found = []
+    for node, folder in inputs.items():
+        for path in sorted(folder.glob("*.json")) if node.startswith("score/") else ():
+            if path.name != "manifest.json":
+                content = records.read_json(path)
+                parts = content.get("languages") or {}
+                tools = {key: value for part in parts.values() for key, value in (part.get("toolchain") or {}).items()}
+                found.append(
+                    {
+                        "node": node,
+                        "set": path.stem,
+                        "protocol": str(content.get("protocol", "")),
+                        "dataset": {str(key): str(value) for key, value in (content.get("dataset") or {}).items()},
+                        "scorer": str(content.get("scorer", "")),
+                        "sandbox": str(content.get("sandbox", "")),
+                        "tasks": len(content["tasks"]),
+                        "samples": sum(len(task["samples"]) for task in content["tasks"]),
+                        "tools": {str(key): str(value) for key, value in tools.items()},
+                    }
+                )
+    return found
+
+
+def stages(manifests: Mapping[str, Manifest], name: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each node: how long it took, where, and what of its packages is not what the report was made with.
+
+    `name`: the profile's, for the command that makes the node again."""
+    return [
+        {
+            "name": node,
+            "seconds": one.seconds,
+            "counts": one.counts,
+            "dropped": one.dropped,
+            "notes": one.notes,
+            "device": device(one.device),
+            "environment": one.environment.get("name", ""),
+            "lock_sha256": one.environment.get("lock_sha256", ""),
+            "other_versions": {key: was for key, was in one.versions.items() if versions.get(key) != was},
+            "fingerprint": one.fingerprint,
+            "commit": one.commit,
+            "command": f"magicoder run {node}" + (f" --profile {name}" if name else ""),
+        }
+        for node, one in manifests.items()
+    ]
+
+
+def device(found: Mapping[str, Any]) -> str:
+    """A machine in words."""
+    gpus = found.get("gpu") or []
+    parts = [f"{gpus.count(name)} x {name}" for name in dict.fromkeys(gpus)]
+    return ", ".join([*parts, f"{found.get('cpu', 'unknown CPU')} ({found.get('cores', '?')} cores)"])
+
+
+def trainings(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    """Of each training how a step's gradient was added up here, and how it would be on other numbers of devices."""
+    found = []
+    for node, one in manifests.items():
+        if not node.startswith("sft/") or "recipe" not in one.config:
+            continue
+        recipe, used = Recipe.model_validate(one.config["recipe"]), len(one.device.get("gpu") or []) or 1
+        by_devices = {}
+        for devices in sorted({*_DEVICES, used}):
+            steps, rest = divmod(recipe.batch, recipe.micro_batch * devices)
+            if steps and not rest:  # another number of devices makes no whole step
+                by_devices[str(devices)] = steps
+        found.append(
+            {
+                "node": node,
+                "batch": recipe.batch,
+                "micro_batch": recipe.micro_batch,
+                "devices": used,
+                "accumulation": by_devices,
+                "steps": one.counts.get("steps"),
+            }
+        )
+    return found
+
+
+def teacher(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
+    """What the teacher was asked, and the tokens that its replies cost."""
+    found = []
+    for node, one in manifests.items():
+        tokens = {name: one.counts[name] for name in USAGE if isinstance(one.counts.get(name), int)}
+        if tokens and "teacher" in one.config:
+            model = str(one.config["teacher"].get("model", ""))
+            found.append({"node": node, "model": model, "asked": one.counts.get("asked"), "tokens": tokens})
+    return found

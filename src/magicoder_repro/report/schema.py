@@ -1,0 +1,182 @@
+"""`report.json`: what other programs may rely on. `results/report.schema.json` is its JSON schema; a change of meaning is another
+`version`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from magicoder_repro.environment import ROOT
+from magicoder_repro.report.cells import Outcome
+from magicoder_repro.report.claims import Verdict as Holds
+from magicoder_repro.report.judged import Verdicts
+from magicoder_repro.report.reference import Noise
+from magicoder_repro.report.rows import Verdict
+
+VERSION: Literal[2] = 2
+SCHEMA = ROOT / "results" / "report.schema.json"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Cell(_Model):
+    """One reference number and what this run has for it. `theirs`, `ours`, `low`, `high`: percent where there are `tasks`, else
+    the metric's own unit; `passed`: tasks, of several samples a task the sum of their rates; `adjusted`: p by Holm over the table."""
+
+    id: str
+    table: str
+    row: str
+    metric: str
+    theirs: float
+    theirs_passed: int | None
+    tasks: int | None
+    status: str
+    source: str
+    protocol: str
+    outcome: Outcome
+    reason: str
+    model: str | None
+    node: str | None
+    ours: float | None
+    passed: float | None
+    samples: int | None
+    low: float | None
+    high: float | None
+    p: float | None
+    adjusted: float | None
+    smallest: float | None
+    command: str | None
+
+
+class Claim(_Model):
+    """A headline sentence: what the paper's own numbers say of it, and what this run's say."""
+
+    id: str
+    sentence: str
+    place: str
+    paper: Holds
+    paper_by: str
+    run: Holds
+    run_by: str
+    cells: tuple[str, ...]
+
+
+class Number(_Model):
+    """One number of the run beside the recorded run's: the chain check."""
+
+    key: str
+    section: str
+    name: str
+    value: float
+    unit: str
+    tolerance: float
+    low: float | None
+    high: float | None
+    paper: float | None
+    paper_source: str
+    recorded: float | None
+    allowed: float | None
+    verdict: Verdict
+
+
+class Power(_Model):
+    """How often a paired test of two runs finds a drop of 5 points, by the share of tasks that differ anyway."""
+
+    discordance: float
+    power: float
+
+
+class JudgedSet(_Model):
+    """One result: its data file by sha256, and who judged it."""
+
+    node: str
+    set: str
+    protocol: str
+    dataset: dict[str, str]
+    scorer: str
+    sandbox: str
+    tasks: int
+    samples: int
+    tools: dict[str, str]
+
+
+class Training(_Model):
+    """`accumulation`: micro-batches that each device adds up, by the number of devices."""
+
+    node: str
+    batch: int
+    micro_batch: int
+    devices: int
+    accumulation: dict[str, int]
+    steps: int | None
+
+
+class Teacher(_Model):
+    """What a node asked the teacher, in tokens."""
+
+    node: str
+    model: str
+    asked: int | None
+    tokens: dict[str, int]
+
+
+class StageRun(_Model):
+    """One node. `other_versions`: of packages, where they are not those in `versions`."""
+
+    name: str
+    seconds: float
+    counts: dict[str, Any]
+    dropped: dict[str, int]
+    notes: list[str]
+    device: str
+    environment: str
+    lock_sha256: str
+    other_versions: dict[str, str]
+    fingerprint: str
+    commit: str | None
+    command: str
+
+
+class ReportFile(_Model):
+    """The whole file."""
+
+    version: Literal[2] = VERSION
+    name: str
+    description: str
+    comparable: bool = Field(description="whether the profile claims the paper's own models and data")
+    sentence: str
+    outcomes: dict[Outcome, int]
+    claims: list[Claim]
+    cells: list[Cell]
+    noise: list[Noise]
+    power: list[Power]
+    rows: list[Number]
+    gaps: list[str]
+    lost: list[str]
+    stages: list[StageRun]
+    sets: list[JudgedSet]
+    judged: list[Verdicts]
+    trainings: list[Training]
+    teacher: list[Teacher]
+    lists_applied: dict[str, int]
+    lists_missing: list[str]
+    sandbox: str
+    scorers: list[str]
+    versions: dict[str, str]
+    device: dict[str, Any]
+    lock_sha256: str
+    commit: str | None
+
+
+def json_schema() -> str:
+    """The content of `SCHEMA`."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **ReportFile.model_json_schema()}
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(json_schema(), encoding="utf-8")
