@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from magicoder_repro import benchmarks, records
-from magicoder_repro.generate.complete import file_name
 from magicoder_repro.report import reference, statistics
 from magicoder_repro.report.reference import Number
 from magicoder_repro.score import result as results
@@ -147,9 +146,12 @@ def scores(node: str, folder: Path) -> list[Measured]:
         if not benchmark.reference:
             continue
         if benchmark.subsets and row["subset"] is None:
-            tasks = [task for name in benchmark.subsets for task in _tasks(folder, row["family"], name)]
+            parts = [
+                f"{row['family']}-{name}{row['benchmark'].removeprefix(row['family'])}" for name in benchmark.subsets
+            ]
+            tasks = [task for name in parts for task in _tasks(folder, name)]
         else:
-            tasks = _tasks(folder, row["family"], row["subset"])
+            tasks = _tasks(folder, row["benchmark"])
             if benchmark.groups_name and not benchmark.subsets:
                 wanted = dict(benchmark.reference)
         doubt = f"{row['tasks']} of {row['of']} tasks" if row["tasks"] < row["of"] else None
@@ -161,8 +163,8 @@ def scores(node: str, folder: Path) -> list[Measured]:
     return found
 
 
-def _tasks(folder: Path, benchmark: str, subset: str | None) -> list[results.Task]:
-    return results.read(folder / f"{file_name(benchmark, subset)}.json", results.Judged).tasks
+def _tasks(folder: Path, name: str) -> list[results.Task]:
+    return results.read(folder / f"{name}.json", results.Judged).tasks
 
 
 def _measured(cell: str, model: str, protocol: str, node: str, metric: str, tasks: Sequence[results.Task]) -> Measured:

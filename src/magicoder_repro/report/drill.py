@@ -98,7 +98,7 @@ def collect(inputs: Mapping[str, Path], before: str = "") -> list[TaskSet]:
         )
         for row in records.read_jsonl(folder / "summary.jsonl"):
             name = file_name(row["family"], row["subset"])
-            path = folder / f"{name}.json"
+            path = folder / f"{row['benchmark']}.json"
             if row["gap"] is not None or not path.is_file():  # a mean over sets has no file of its own
                 continue
             judged = results.read(path, results.Judged)
