@@ -74,7 +74,7 @@ class MadeUp:
             result = {"version": 1, "benchmark": family, "protocol": protocol, "scorer": "a made-up scorer", "sandbox": "bubblewrap",
                       "dataset": dict(identity or {"name": name, "version": "0", "sha256": "2" * 64}), "metrics": row["metrics"],
                       "programs": {}, "statuses": {}, "tasks": tasks}  # fmt: skip
-            (self.inputs[scored] / f"{name}.json").write_text(json.dumps(result))
+            (self.inputs[scored] / f"{name}{suffix}.json").write_text(json.dumps(result))
             with (self.inputs[said] / f"{name}.jsonl").open("w") as file:
                 for task, one in marks.items():
                     for place in range(len(one)):
