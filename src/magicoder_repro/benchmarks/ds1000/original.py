@@ -102,7 +102,9 @@ def _task(place: Path, library: str, number: int) -> records.Record:
             "library_problem_id": int(place.name[1:]),
             "test_case_cnt": max(1, about.getint("test", "test_case_cnt")),  # none: the program runs all the same
             "test_type": about.getint("test", "test_type"),
-            "perturbation_origin_id": about.getint("perturbation", "perturbation_origin_id"),
+            "perturbation_origin_id": about.getint(
+                "perturbation", "perturbation_origin_id", fallback=int(place.name[1:])
+            ),
         },
     }
 
