@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from magicoder_repro import benchmarks
 from magicoder_repro.errors import UsageError
 from magicoder_repro.report import arena, cells, drill, tables
 from magicoder_repro.report.drill import Answer, Task, TaskSet
@@ -123,3 +124,11 @@ def test_a_task_that_would_be_a_formula_is_text() -> None:
     one = _set()
     one.tasks["=1+1"] = one.tasks.pop("T/0")
     assert "'=1+1" in arena.to_csv([one])
+
+
+def test_data_that_must_not_be_put_online_are_not_on_the_page(tmp_path: Path, made_up: Any) -> None:
+    run = made_up(tmp_path)
+    run.judged("magicoder-s", "ds1000", None, {"0": "P"}, lambda *_: "pass")
+    (found,) = drill.collect(run.inputs)
+    assert found.tasks["0"].prompt is None and "never be put online" in found.note
+    assert benchmarks.get("ds1000").private and not benchmarks.get("minibench-ds1000").private

@@ -128,6 +128,8 @@ class Benchmark:
     """The settings of `Scoring` that it reads, beside `SETTINGS_OF_ALL`."""
     reference: Mapping[tuple[str | None, str], str] = MappingProxyType({})
     """(subset or group, metric) -> what that number is called in results/reference/cells.csv."""
+    private: bool = False
+    """Whether its authors ask that its data never be put online: a report, which may be, shows no prompt of it."""
     groups_name: ClassVar[str | None] = None
     """What the tasks' groups are called in a result (`languages`, `libraries`)."""
     whole: ClassVar[bool] = True

@@ -174,6 +174,9 @@ def _extras(sample: results.Sample) -> str:
 def _add_prompts(one: TaskSet) -> None:
     """The bare text of each task, where the data file of the verdicts is here."""
     benchmark = benchmarks.get(one.benchmark)
+    if benchmark.private:
+        one.note = "The prompts are not shown: the authors of this data ask that it never be put online."
+        return
     try:
         dataset = benchmark.load(one.protocol, one.subset)
     except UsageError as error:

@@ -54,6 +54,7 @@ class LibraryProblems(Benchmark):
         self.name, self._environments = name, environments
         self.protocols = {protocol: Protocol({None: file}) for protocol, file in files.items()}
         if any(map(_original, files.values())):
+            self.private = True
             columns: dict[str | None, str] = {None: "overall", **{library: library.lower() for library in _LIBRARIES}}
             self.reference = {(library, "pass@1"): f"ds1000_{column}" for library, column in columns.items()}
 
