@@ -69,7 +69,7 @@ check: $(READY) .envs/evalplus-0.3.1/.ready
 	@$(PYTEST) -m "timing and not published"
 check-fast: $(READY) ## the tests that need seconds and no processes, for the inner loop
 	@$(PYTEST) $(SPREAD) -m "not process and not sandbox and not timing and not chain and not published"
-check-published: $(READY) .envs/evalplus-0.3.1/.ready ## published answers with the one task whose inputs take minutes to run
+check-published: $(READY) .envs/evalplus-0.3.1/.ready ## what takes minutes more: published answers with the slowest task, canonical solutions by protocol current
 	@$(PYTEST) -m published
 check-ds1000: $(READY) .envs/ds1000/.ready .envs/ds1000-original/.ready ## the tests of the DS-1000 judges, with their libraries (12 GB, minutes)
 	@$(PYTEST) tests/benchmarks/ds1000

@@ -1,6 +1,7 @@
 """`magicoder archive`: what a deposit (Zenodo, an artifact track) needs, in one zip.
 
-In it: the files of the commit (source, locks, recorded and reference numbers), of every run its manifests and its report, and
+In it: the files of the commit (source, locks, recorded and reference numbers), of every run its manifests and its report (without the
+tasks' prompts and completions), and
 `ro-crate-metadata.json` (crate.py). Not in it: weights, records, completions, benchmark data, and whatever is not committed. What a
 run wrote names folders of its machine; words take their place. The same commit and runs give the same bytes.
 """
@@ -29,6 +30,7 @@ from magicoder_repro.terminal import without_secrets
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # of a zip: the same for every file
 _REPORT = (".html", ".md", ".json")
+_TASKS = re.compile(r'(<script type="application/gzip-base64" id="drill">)[^<]*')  # prompts and completions, packed
 # A folder of the machine in a text of JSON, up to the last part of its path; nothing of an address, a fraction or a closing tag.
 _FOLDER = re.compile(r"(?<![\w:/}~.<])(/(?:[^\s/\"'`:,;<>\\]+/)+)(?=[^\s/\"'`])")
 
@@ -119,7 +121,7 @@ def _portable(runs: Mapping[str, Path], reports: Collection[str], root: Path) ->
         texts[f"{name}/{artifact.MANIFEST}"] = (folder / artifact.MANIFEST).read_text()
         for path in artifact.output_files(folder) if name in reports else ():
             if path.suffix in _REPORT:
-                texts[f"{name}/{path.relative_to(folder).as_posix()}"] = path.read_text()
+                texts[f"{name}/{path.relative_to(folder).as_posix()}"] = _TASKS.sub(r"\1", path.read_text())
     places = _places(root)
     for name, text in texts.items():
         if name.endswith(".json"):

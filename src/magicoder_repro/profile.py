@@ -220,6 +220,11 @@ class Archive(_Strict):
         description="`authors`: the very answers that the paper's numbers were computed from; `others`: another run of the same "
         "models; null: no answers",
     )
+    counts: str | None = Field(
+        default=None,
+        description="of others' answers, to their own prompt: the table of results/reference/cells.csv with their own count of these "
+        "very answers",
+    )
 
     @model_validator(mode="after")
     def _fetched_into_the_data_folder(self) -> Archive:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import pytest
 
-from magicoder_repro.report import cells, claims, reference, statistics
+from magicoder_repro.report import cells, claims, reference, statistics, tables
 from magicoder_repro.report.cells import Cell, Measured
 
 MODEL = {"paper": "MagicoderS-CL-7B", "style": "magicoder", "same_answers": []}
@@ -57,7 +57,7 @@ def one(measured: Measured, config: dict[str, Any] = CONFIG, table: str = "1") -
         (
             113,
             "insufficient evidence",
-            r"-1.8 points \(-3 tasks\); this cell could show no difference below 9.8 points",
+            r"-1.8 points \(-3 tasks\); this cell alone could show no difference below 9.8 points",
         ),
         (90, "deviates", r"-15.8 points \(-26 tasks\), adjusted p"),
         (150, "deviates", r"\+20.8 points \(\+34 tasks\)"),
@@ -91,6 +91,47 @@ def test_where_nothing_can_be_compared_the_reason_is_said() -> None:
     assert (gap.outcome, gap.reason, gap.ours) == ("missing", "no compiler", None)
     missing = {cell.reason for cell in cells.compare([measured], CONFIG) if cell.ours is None}
     assert missing == {"no model of this run stands for this row", "this run has no such number"}
+
+
+def test_a_cell_of_part_of_the_tasks_is_counted_by_its_own_tasks() -> None:
+    cell = one(replace(greedy("humaneval", 4, 8), doubt="8 of 164 tasks"))
+    entry = tables.entry(cell)
+    assert (cell.of, cell.tasks, entry.ours_of, entry.theirs_of) == (8, 164, "4/8", "116/164")
+    assert "task" not in entry.difference
+
+
+def test_samples_are_not_compared_with_a_greedy_number_nor_other_decoding() -> None:
+    rates = numpy.full(164, 0.671)
+    cell = one(sampled("humaneval", rates, 10))
+    assert (cell.outcome, cell.reason) == ("not comparable", "10 samples a task here, 1 there")
+    assert one(greedy("multipl_e_java", 70, 158), table="2").reason == "1 samples a task here, 50 there"
+    java = sampled("multipl_e_java", numpy.full(158, 0.43), 20)
+    paper = {"temperature": 0.2, "top_p": 0.95, "top_k": 0}
+    assert one(replace(java, decoding=paper), table="2").outcome == "reproduced"
+    warm = one(replace(java, decoding={**paper, "temperature": 0.8}), table="2")
+    assert warm.outcome == "not comparable" and "0.8" in warm.reason
+
+
+def test_another_source_s_answers_are_compared_with_its_own_count_only() -> None:
+    config = {**CONFIG, "models": {"s": {**MODEL, "same_answers": ["evoeval"]}}}
+    measured = greedy("humaneval", 115)
+    assert one(measured, config, "evoeval").reason == "the same answers, as many tasks"
+    assert one(greedy("humaneval", 114), config, "evoeval").outcome == "deviates"
+    cell = one(measured, config)
+    assert cell.outcome == "not comparable" and "own prompt" in cell.reason
+
+
+def test_figures_of_other_data_are_not_compared(tmp_path: Path) -> None:
+    (tmp_path / "similarity.json").write_text(json.dumps({"oss": {"mean": 0.105}}))
+    (tmp_path / "manifest.json").write_text(json.dumps({"counts": {"read": 7, "kept": 7}}))
+    config = {**CONFIG, "data": {"oss": {"paper": "OSS-Instruct", "kind": "released"}}}
+    measured = cells.measure({"analyze": tmp_path, "decontaminate/oss": tmp_path}, config)
+    found = {cell.metric: cell for cell in cells.compare(measured, config) if cell.ours is not None}
+    assert {cell.outcome for cell in found.values()} == {"not comparable"}
+    assert "Code Alpaca" in found["mean_max_tfidf_cosine"].reason
+    assert "after the paper's decontamination" in found["decontamination_removed"].reason
+    decided = {claim.id: claim.run for claim in claims.decide(list(found.values()), measured)}
+    assert decided["few-contaminated"] == decided["least-similar"] == "not measured"
 
 
 def test_protocol_current_stands_beside_the_leaderboard_only() -> None:

@@ -519,3 +519,11 @@ def test_a_number_of_a_cell_that_is_gone_fails_under_every_policy(policy: str, t
     (cell,) = judge(tmp_path, gone, policy).of("failed")
     assert (cell.state, cell.said) == ("MISSING", "pass@1+: not in the run")
     assert not judge(tmp_path, gone, policy, missing="ignore").of("failed")
+
+
+def test_a_number_that_moved_on_the_same_class_is_not_recorded_beside_the_old_one(tmp_path: Path) -> None:
+    _recorded(tmp_path, _with_loss(0.5))
+    with pytest.raises(UsageError, match=r"1 numbers left their tolerance .* \(sft-magicoder.loss\)"):
+        _recorded(tmp_path, _with_loss(0.9))
+    compare.record(tmp_path / "report", tmp_path / "results", fresh=True)
+    assert recorded.read(tmp_path / "results").numbers["sft-magicoder.loss"].value == 0.9

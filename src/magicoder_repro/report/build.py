@@ -75,13 +75,17 @@ def _same_answers(profile: Profile, model: Model) -> list[str]:
     """The tables whose numbers were computed from the very answers that are judged here."""
     if not isinstance(model, PublishedAnswers) or model.archive is None:
         return []
-    if profile.archives[model.archive].answers == "authors":
+    archive = profile.archives[model.archive]
+    if archive.answers == "authors":
         return [table for table in reference.LAYOUT if table not in reference.LATER]
-    return [model.archive] if model.archive in reference.LATER else []
+    return [archive.counts] if archive.counts else []
 
 
 def check_names(profile: Profile) -> None:
-    """A UsageError for a `paper` that no table has."""
+    """A UsageError for a `paper` that no table has, or `counts` that is no table of others' numbers."""
+    for name, archive in profile.archives.items():
+        if archive.counts is not None and archive.counts not in reference.LATER:
+            raise UsageError(f"archives.{name}.counts: {archive.counts!r}: one of {', '.join(reference.LATER)}")
     for name, model in profile.models.items():
         if model.paper is not None and model.paper not in (known := reference.models()):
             hint = nearest(model.paper, known)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from magicoder_repro import benchmarks, records
+from magicoder_repro.benchmarks.base import Benchmark
 from magicoder_repro.report import reference, statistics
 from magicoder_repro.report.reference import Number
 from magicoder_repro.score import result as results
@@ -54,6 +55,7 @@ class Measured:
     clusters: tuple[str, ...] = ()
     samples: int = 1
     prompt: str = ""
+    decoding: Mapping[str, Any] | None = None
     doubt: str | None = None
     gap: str | None = None
 
@@ -65,7 +67,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Cell:
-    """One reference number and what this run has for it. Values and intervals in percent where there are tasks."""
+    """One reference number and what this run has for it. Values and intervals in percent where there are tasks; `tasks` are the
+    reference's, `of` this run's."""
 
     id: str
     table: str
@@ -83,6 +86,7 @@ class Cell:
     node: str | None = None
     ours: float | None = None
     passed: float | None = None
+    of: int | None = None
     samples: int | None = None
     low: float | None = None
     high: float | None = None
@@ -117,15 +121,17 @@ def measure(inputs: Mapping[str, Path], config: Mapping[str, Any]) -> list[Measu
         if node.startswith("score/"):
             found += scores(node, folder)
     similarity = records.read_json(inputs["analyze"] / "similarity.json") if "analyze" in inputs else {}
-    for name in config["data"]:
+    fitted = None if "self-instruct" in similarity else "fitted without Code Alpaca, which the paper's vectorizer knew"
+    for name, data in config["data"].items():
         if name in similarity:
             value = similarity[name]["mean"]
-            found.append(Measured("mean_max_tfidf_cosine", f"data {name}", "paper", "analyze", value))
+            found.append(Measured("mean_max_tfidf_cosine", f"data {name}", "paper", "analyze", value, doubt=fitted))
         if f"decontaminate/{name}" in inputs:
             counts = records.read_json(inputs[f"decontaminate/{name}"] / "manifest.json")["counts"]
             removed = counts["read"] - counts["kept"]
             node = f"decontaminate/{name}"
-            found.append(Measured("decontamination_removed", f"data {name}", "paper", node, removed))
+            doubt = "released after the paper's decontamination" if data.get("kind") == "released" else None
+            found.append(Measured("decontamination_removed", f"data {name}", "paper", node, removed, doubt=doubt))
     if "self-instruct" in similarity:
         value = similarity["self-instruct"]["mean"]
         found.append(Measured("mean_max_tfidf_cosine", "data self-instruct", "paper", "analyze", value))
@@ -149,22 +155,25 @@ def scores(node: str, folder: Path) -> list[Measured]:
             parts = [
                 f"{row['family']}-{name}{row['benchmark'].removeprefix(row['family'])}" for name in benchmark.subsets
             ]
-            tasks = [task for name in parts for task in _tasks(folder, name)]
         else:
-            tasks = _tasks(folder, row["benchmark"])
+            parts = [row["benchmark"]]
             if benchmark.groups_name and not benchmark.subsets:
                 wanted = dict(benchmark.reference)
+        read = [results.read(folder / f"{name}.json", results.Judged) for name in parts]
+        tasks = [task for one in read for task in one.tasks]
+        decoding = (read[0].model_extra or {}).get("decoding")
         doubt = f"{row['tasks']} of {row['of']} tasks" if row["tasks"] < row["of"] else None
         for (part, metric), cell in wanted.items():
             chosen = [task for task in tasks if part in (None, row["subset"]) or task.library == part]
             if chosen:
                 one = _measured(cell, model, row["protocol"], node, metric, chosen)
-                found.append(replace(one, prompt="" if benchmark.subsets else row["prompt"], doubt=doubt))
+                found.append(replace(one, prompt=_prompt(benchmark, row), decoding=decoding, doubt=doubt))
     return found
 
 
-def _tasks(folder: Path, name: str) -> list[results.Task]:
-    return results.read(folder / f"{name}.json", results.Judged).tasks
+def _prompt(benchmark: Benchmark, row: Mapping[str, Any]) -> str:
+    """How the model was asked; nothing where every model is asked in the same way."""
+    return "" if benchmark.subsets else str(row["prompt"])
 
 
 def _measured(cell: str, model: str, protocol: str, node: str, metric: str, tasks: Sequence[results.Task]) -> Measured:
@@ -203,6 +212,10 @@ def compare(measured: Iterable[Measured], config: Mapping[str, Any]) -> list[Cel
             cell = _plain(number, one, standing.get(number.model))
             if one is not None and one.gap is None:
                 exact = number.table in about[one.model].get("same_answers", ())
+                if set(same := about[one.model].get("same_answers", ())) & set(reference.LATER) and not exact:
+                    one = replace(
+                        one, doubt=f"answers of another run ({', '.join(same)}), with that source's own prompt"
+                    )
                 if one.prompt == "completion" and about[one.model].get("style") == "magicoder":
                     one = replace(one, doubt="asked with the bare code, not with the model's prompt")
                 cell, tested = _judged(cell, number, one, bool(settings["comparable"]), exact)
@@ -252,7 +265,8 @@ def _judged(cell: Cell, number: Number, one: Measured, comparable: bool, exact: 
         outcome: Outcome = "reproduced" if same else "deviates"
         reason = "to the last printed digit" if same else "a figure of the whole data set: no sampling interval"
         cell = replace(cell, ours=one.value, outcome=outcome, reason=reason)
-        return (cell if comparable else replace(cell, outcome="not comparable", reason=_OTHER)), False
+        doubt = one.doubt if comparable else _OTHER
+        return (cell if doubt is None else replace(cell, outcome="not comparable", reason=doubt)), False
     tasks = len(one.rates)
     greedy = one.samples == 1 and number.samples == 1
     means = None if greedy else statistics.cluster_means(one.rates, one.clusters)
@@ -263,13 +277,18 @@ def _judged(cell: Cell, number: Number, one: Measured, comparable: bool, exact: 
         cell,
         ours=one.value,
         passed=round(one.passed, 4),
+        of=tasks,
         samples=one.samples,
         low=round(100 * low, 2),
         high=round(100 * high, 2),
     )
-    doubt = None if comparable else _OTHER
-    if doubt is None and (one.doubt or tasks != number.tasks):
-        doubt = one.doubt or f"{tasks} tasks here, {number.tasks} there"
+    doubt = one.doubt if comparable else _OTHER
+    if doubt is None and tasks != number.tasks:
+        doubt = f"{tasks} tasks here, {number.tasks} there"
+    if doubt is None and (one.samples == 1) != (number.samples == 1):
+        doubt = f"{one.samples} samples a task here, {number.samples} there"
+    if doubt is None and (other := reference.other_decoding(number.metric, one.decoding)):
+        doubt = other
     if doubt is not None:
         return replace(cell, outcome="not comparable", reason=doubt), False
     rate = (number.passed if number.passed is not None else number.value * tasks / 100) / tasks
@@ -304,7 +323,7 @@ def _near(number: Number, one: Measured) -> str | None:
         if moved == 0:
             return "as many tasks"
         if allowed is not None and moved <= allowed:
-            return f"{_count(moved)} apart: engine, batch size and scorer were measured to move up to {allowed}"
+            return f"{_count(moved)} apart: {reference.measured_kinds(number.metric)} moves up to {allowed} (measured)"
         return None
     tasks, drawn = len(one.rates), one.samples
     variance = sum(rate * (1 - rate) / max(1, drawn - 1) for rate in one.rates) / tasks**2
@@ -332,7 +351,7 @@ def _decided(cell: Cell, adjusted: float, margin: float) -> Cell:
         reason = f"{apart}; the interval lies within {margin:g} points of the reference"
         return replace(cell, outcome="consistent", reason=reason)
     seen = "no difference" if cell.smallest is None else f"no difference below {cell.smallest:.1f} points"
-    return replace(cell, outcome="insufficient evidence", reason=f"{apart}; this cell could show {seen}")
+    return replace(cell, outcome="insufficient evidence", reason=f"{apart}; this cell alone could show {seen}")
 
 
 def counts(cells: Iterable[Cell]) -> dict[str, int]:

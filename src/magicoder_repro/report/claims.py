@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from magicoder_repro.report import reference, statistics
 from magicoder_repro.report.cells import Cell, Measured
-from magicoder_repro.report.reference import ClaimText, Difference, Greater, Key, Number, Open, Order, Within
+from magicoder_repro.report.reference import ClaimText, Difference, Greater, Key, NotBelow, Number, Open, Order, Within
 
 Verdict = Literal["holds", "does not hold", "not measured", "open"]
 
@@ -87,7 +87,7 @@ def _of_run(cell: Cell, by_task: Mapping[tuple[str, str, str], Measured]) -> _Si
 def _subjects(claim: ClaimText) -> list[Key]:
     """The cells that the claim is about: what must be measured for a verdict."""
     test = claim.test
-    if isinstance(test, Greater):
+    if isinstance(test, Greater | NotBelow):
         return [reference.key(pair[0]) for pair in test.pairs]
     if isinstance(test, Order):
         return [reference.key(name) for name in test.cells]
@@ -110,12 +110,13 @@ def _decide(claim: ClaimText, sides: Mapping[Key, _Side]) -> tuple[Verdict, str]
         return _verdict(apart >= test.points - 0.05), f"{_said(left)} against {_said(right)}: {apart:+.1f} points"
     pairs = (
         [(reference.key(a), reference.key(b)) for a, b in test.pairs]
-        if isinstance(test, Greater)
+        if isinstance(test, Greater | NotBelow)
         else [(reference.key(b), reference.key(a)) for a, b in zip(test.cells, test.cells[1:], strict=False)]
     )
     closest = min(pairs, key=lambda pair: _gap(sides[pair[0]], sides[pair[1]]))
     left, right = sides[closest[0]], sides[closest[1]]
-    held = sum(_gap(sides[a], sides[b]) > 0 for a, b in pairs)
+    least = 0 if isinstance(test, NotBelow) else 1e-9
+    held = sum(_gap(sides[a], sides[b]) >= least for a, b in pairs)
     words = f"{_said(left)} against {_said(right)}"
     if left.passed is not None and right.passed is not None and left.tasks == right.tasks:
         tasks = left.passed - right.passed
@@ -135,9 +136,9 @@ def _within(test: Within, sides: Mapping[Key, _Side]) -> tuple[Verdict, str]:
         chosen = [sides[reference.key((*row, metric))] for metric in test.metrics]
         weights = [side.tasks or 1 for side in chosen]
         means.append(sum(side.value * weight for side, weight in zip(chosen, weights, strict=True)) / sum(weights))
-    apart = abs(means[0] - means[1])
-    words = f"{means[0]:.1f} against {means[1]:.1f} in the task-weighted mean: {apart:.1f} points apart, {test.points:g} allowed"
-    return _verdict(apart <= test.points), words
+    apart = means[0] - means[1]
+    words = f"{means[0]:.1f} against {means[1]:.1f} in the task-weighted mean: {apart:+.1f} points, -{test.points:g} allowed"
+    return _verdict(apart >= -test.points), words
 
 
 def _gap(left: _Side, right: _Side) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from magicoder_repro import records
 from magicoder_repro.environment import ROOT
-from magicoder_repro.errors import UsageError, nearest
+from magicoder_repro.errors import UsageError, listed, nearest
 from magicoder_repro.profile import Report
 from magicoder_repro.report import recorded as recordings
 from magicoder_repro.report.rows import Row, Verdict
@@ -64,17 +64,36 @@ def missing(rows: list[Row], folder: Path | None) -> list[str]:
     return sorted(set(recordings.read(folder).numbers) - {row.key for row in rows}) if folder else []
 
 
+def _check_moves(path: Path, before: recordings.Recorded | None, now: recordings.Recorded) -> None:
+    """A UsageError when numbers moved on a class of machine that has been recorded, by more than chance: later runs would be held to
+    both."""
+    machines = {run.machine for run in before.runs} if before else set()
+    if before is None or not machines & {run.machine for run in now.runs}:
+        return
+    moved = [
+        key
+        for key, number in now.numbers.items()
+        if key in before.numbers and abs(number.value - before.numbers[key].value) > before.allowed(key) + 1e-9
+    ]
+    if moved:
+        raise UsageError(
+            f"{path}: {len(moved)} numbers left their tolerance on a class of machine that is recorded ({listed(moved)}): where they are "
+            "meant to, `magicoder record --fresh` forgets the runs before"
+        )
+
+
 def record(report: Path, folder: Path, fresh: bool = False) -> Path:
     """Makes the numbers and verdicts of a finished report the recorded ones, its run one of the recorded runs; returns the file.
 
     `fresh`: the runs that were recorded before are forgotten."""
     found = recordings.of_report(report / "report.json")
     path = folder / RECORDED
-    before = recordings.read(folder).runs if path.is_file() and not fresh else []
+    before = recordings.read(folder) if path.is_file() and not fresh else None
+    _check_moves(path, before, found)
     about = (
         "Numbers and verdicts of the last recorded run of this profile, with the tolerance that later runs are held to, and the "
         "numbers of all recorded runs (`magicoder record`)."
     )
-    runs = [*before, *found.runs][-recordings.MOST_RUNS :]
+    runs = [*(before.runs if before else []), *found.runs][-recordings.MOST_RUNS :]
     records.write_json(path, found.model_copy(update={"about": about, "runs": runs}).model_dump(mode="json"))
     return path

@@ -120,6 +120,8 @@ def merge(first: Iterable[TaskSet], second: Iterable[TaskSet]) -> list[TaskSet]:
         one = found.setdefault(other.link, other)
         if one is other:
             continue
+        if one.dataset != other.dataset:
+            one.note = "The two runs were judged on different data files: a difference may be theirs."
         one.asked |= other.asked
         one.plus |= other.plus
         for name, task in other.tasks.items():

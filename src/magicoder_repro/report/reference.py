@@ -73,6 +73,13 @@ class Greater(_Model):
     pairs: list[tuple[CellName, CellName]] = Field(min_length=1)
 
 
+class NotBelow(_Model):
+    """In every pair the first cell is not below the second."""
+
+    kind: Literal["not_below"]
+    pairs: list[tuple[CellName, CellName]] = Field(min_length=1)
+
+
 class Order(_Model):
     """Each cell is below the next."""
 
@@ -81,7 +88,7 @@ class Order(_Model):
 
 
 class Difference(_Model):
-    """The first cell is `points` above the second, to the last printed digit."""
+    """The first cell is at least `points` above the second, to the last printed digit."""
 
     kind: Literal["difference"]
     points: float
@@ -90,7 +97,7 @@ class Difference(_Model):
 
 
 class Within(_Model):
-    """The task-weighted means of two rows over `metrics` are at most `points` apart."""
+    """The task-weighted mean of the first row over `metrics` is at most `points` below that of the second."""
 
     kind: Literal["within"]
     points: float
@@ -111,7 +118,7 @@ class ClaimText(_Model):
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     sentence: str
     place: str
-    test: Annotated[Greater | Order | Difference | Within | Open, Field(discriminator="kind")]
+    test: Annotated[Greater | NotBelow | Order | Difference | Within | Open, Field(discriminator="kind")]
 
 
 class Noise(_Model):
@@ -124,6 +131,12 @@ class Noise(_Model):
     what: str
     source: str
 
+
+DECODING: Mapping[str, Mapping[str, float]] = {
+    "multipl_e_": {"temperature": 0.2, "top_p": 0.95},
+    "ds1000_": {"temperature": 0.2, "top_p": 0.5},
+}
+"""How the paper's sampled cells were decoded, by the beginning of the metric."""
 
 # What a table is called and the order of its columns, as in the paper.
 LAYOUT: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -230,7 +243,7 @@ def read_claims(path: Path) -> tuple[ClaimText, ...]:
 def cells_of(claim: ClaimText) -> list[Key]:
     """The cells that decide a claim."""
     test = claim.test
-    if isinstance(test, Greater):
+    if isinstance(test, Greater | NotBelow):
         names: Sequence[CellName] = [name for pair in test.pairs for name in pair]
     elif isinstance(test, Order):
         names = test.cells
@@ -262,6 +275,22 @@ def noise_of(metric: str, kinds: Sequence[str] = ("generation", "scorer")) -> in
         if (tasks := [one.tasks for one in noise() if one.kind == kind and metric in one.metrics])
     ]
     return sum(found) if found else None
+
+
+def measured_kinds(metric: str) -> str:
+    """What noise was measured in a cell, in words."""
+    names = {"generation": "another engine or batch size", "scorer": "the scorer"}
+    return " and ".join(text for kind, text in names.items() if noise_of(metric, (kind,)) is not None)
+
+
+def other_decoding(metric: str, decoding: Mapping[str, Any] | None) -> str | None:
+    """How a sampled cell was decoded otherwise than the paper's; None where it was not, or nobody knows."""
+    for begin, wanted in DECODING.items():
+        if metric.startswith(begin) and decoding and "temperature" in decoding:
+            found = {name: decoding.get(name) for name in wanted}
+            if found != wanted:
+                return f"decoded with {found}, the paper's with {dict(wanted)}"
+    return None
 
 
 def models() -> list[str]:

@@ -308,7 +308,8 @@
     const drill = by("drill");
     if (drill && by("browser")) {
       try {
-        ({ sets } = await unpack(drill.textContent));
+        if (drill.textContent.trim()) ({ sets } = await unpack(drill.textContent));
+        else by("drill-summary").textContent = "The tasks are not in this copy of the page.";
       } catch (error) {
         by("drill-summary").textContent = `This browser cannot unpack the tasks (${error.name}): any of 2023 or later can.`;
       }

@@ -43,6 +43,7 @@ class Cell(_Model):
     node: str | None
     ours: float | None
     passed: float | None
+    of: int | None
     samples: int | None
     low: float | None
     high: float | None

@@ -146,7 +146,7 @@ def entry(cell: Cell, suffix: str = "", sets: Sequence[str] = ()) -> Entry:
         theirs_of=f"{cell.theirs_passed}/{cell.tasks}" if cell.theirs_passed is not None else "",
         confirmed=cell.status == "confirmed",
         ours="" if cell.ours is None else value(cell.ours, cell.tasks),
-        ours_of=f"{round(cell.passed or 0)}/{cell.tasks}" if single else "",
+        ours_of=f"{round(cell.passed or 0)}/{cell.of}" if single else "",
         difference=_difference(cell),
         interval=interval,
         reason=shown(cell.reason),
@@ -174,7 +174,7 @@ def _difference(cell: Cell) -> str:
     if cell.tasks is None:
         return f"{cell.points:+.3g}".replace("-", _MINUS)
     text = f"{_signed(cell.points, 1)} points"
-    if cell.theirs_passed is not None and cell.passed is not None and cell.samples == 1:
+    if cell.theirs_passed is not None and cell.passed is not None and cell.samples == 1 and cell.of == cell.tasks:
         apart = round(cell.passed) - cell.theirs_passed
         text += f", {_signed(apart, 0)} task{'' if abs(apart) == 1 else 's'}"
     return text
