@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,13 @@ def test_an_unpacked_folder_stands_for_its_archive(tmp_path: Path, monkeypatch: 
     before = answers.facts(archive)()
     (tmp_path / "answers" / "a" / "more.txt").write_text("x")
     assert answers.facts(archive)() != before
+
+
+def test_packed_members_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(HUMANEVAL)
+    monkeypatch.setattr(answers, "BOUNDS", replace(answers.BOUNDS, total=2 * size + 1, each=2 * size))
+    packed = {f"model-{number}/samples.jsonl.gz": gzip.compress(HUMANEVAL) for number in range(3)}
+    found = answers.contents(_archive(tmp_path / "a.tgz", packed))
+    assert len(found.answers) == 2 and found.unpacked == 2 * size
+    (reason,) = found.unrecognised.values()
+    assert reason.startswith("with the packed files before it, it unpacks to more than")

@@ -105,7 +105,7 @@ def missing(name: str, archive: Archive) -> Callable[[], Sequence[str]]:
 def build(work: Work) -> None:
     """An archive -> `MODEL/BENCHMARK.jsonl`, EvalPlus' samples, and `table.json`, what was found in it."""
     config = work.config
-    archive = Archive.model_validate({name: config[name] for name in Archive.model_fields})
+    archive = Archive.model_validate({name: config[name] for name in Archive.model_fields if name in config})
     for gap in missing(config["archive"], archive)():
         raise UsageError(gap)
     path = at_hand.place(archive)

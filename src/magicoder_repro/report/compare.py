@@ -77,8 +77,8 @@ def _check_moves(path: Path, before: recordings.Recorded | None, now: recordings
     ]
     if moved:
         raise UsageError(
-            f"{path}: {len(moved)} numbers left their tolerance on a class of machine that is recorded ({listed(moved)}): where they are "
-            "meant to, `magicoder record --fresh` forgets the runs before"
+            f"{path}: {len(moved)} numbers left their tolerance on a class of machine that is recorded ({listed(moved)}): "
+            "where they are meant to, `magicoder record --fresh` forgets the runs before"
         )
 
 
