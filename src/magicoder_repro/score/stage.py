@@ -124,7 +124,7 @@ def _judged(
     return found
 
 
-def _mean(benchmark: Benchmark, summary: list[records.Record], suffix: str) -> list[records.Record]:
+def _mean(benchmark: Benchmark, summary: list[records.Record], suffix: str = "") -> list[records.Record]:
     """The task-weighted mean over a benchmark's languages, when all were judged."""
     rows = [row for row in summary if row["gap"] is None]
     if not benchmark.subsets or len(rows) < len(benchmark.subsets):
