@@ -140,7 +140,7 @@ def build(work: Work) -> None:
     measured = cells.measure(inputs, work.config)
     compared = cells.compare(measured, work.config)
     shown_rows, versions = [row.to_json() for row in rows], environment.versions()
-    report = schema.ReportFile.model_validate(
+    report = schema.checked(
         {
             "name": work.config["name"],
             "description": work.config["description"],
@@ -168,7 +168,7 @@ def build(work: Work) -> None:
             "lock_sha256": environment.lock_sha256("core"),
             "commit": environment.git_commit(),
         }
-    ).model_dump(mode="json")
+    )
     records.write_json(work.out / "report.json", report)
     sets = drill.collect(inputs)
     context = {

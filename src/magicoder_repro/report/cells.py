@@ -23,7 +23,7 @@ from typing import Any, Literal
 from magicoder_repro import benchmarks, records
 from magicoder_repro.benchmarks.base import Benchmark
 from magicoder_repro.report import reference, statistics
-from magicoder_repro.report.reference import Number
+from magicoder_repro.report.reference import STRICT, Number
 from magicoder_repro.score import result as results
 
 Outcome = Literal["reproduced", "consistent", "deviates", "insufficient evidence", "not comparable", "missing"]
@@ -67,8 +67,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Cell:
-    """One reference number and what this run has for it. Values and intervals in percent where there are tasks; `tasks` are the
-    reference's, `of` this run's."""
+    """One reference number and what this run has for it. `theirs`, `ours`, `low`, `high`: percent where there are `tasks`, else the
+    metric's own unit; `tasks` are the reference's, `of` this run's; `passed`: tasks, of several samples a task the sum of their rates;
+    `adjusted`: p by Holm over the table."""
+
+    __pydantic_config__ = STRICT
 
     id: str
     table: str

@@ -8,7 +8,18 @@ from typing import Any, Literal
 
 from magicoder_repro.report import reference, statistics
 from magicoder_repro.report.cells import Cell, Measured
-from magicoder_repro.report.reference import ClaimText, Difference, Greater, Key, NotBelow, Number, Open, Order, Within
+from magicoder_repro.report.reference import (
+    STRICT,
+    ClaimText,
+    Difference,
+    Greater,
+    Key,
+    NotBelow,
+    Number,
+    Open,
+    Order,
+    Within,
+)
 
 Verdict = Literal["holds", "does not hold", "not measured", "open"]
 
@@ -16,6 +27,8 @@ Verdict = Literal["holds", "does not hold", "not measured", "open"]
 @dataclass(frozen=True)
 class Claim:
     """A sentence with what the paper's own numbers say of it and what this run's say. `by`: how much decides, in words."""
+
+    __pydantic_config__ = STRICT
 
     id: str
     sentence: str

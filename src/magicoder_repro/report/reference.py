@@ -24,6 +24,10 @@ Key = tuple[str, str, str]
 """Table, row, metric."""
 
 
+STRICT = ConfigDict(extra="forbid", strict=True, json_schema_serialization_defaults_required=True)
+"""Of what a report's file holds: nothing that is not declared, no text for a number."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from magicoder_repro import artifact, benchmarks, records
 from magicoder_repro.report import reference
+from magicoder_repro.report.reference import STRICT
 
 Verdict = Literal["same", "within tolerance", "OUT OF TOLERANCE", "not recorded"]
 
@@ -18,6 +19,8 @@ Verdict = Literal["same", "within tolerance", "OUT OF TOLERANCE", "not recorded"
 class Row:
     """One reported number. `key` identifies it across runs; `tolerance` is in the unit of `value`: what a recording of this run
     would hold later ones to; `allowed` is what the recorded run holds this one to."""
+
+    __pydantic_config__ = STRICT
 
     key: str
     section: str

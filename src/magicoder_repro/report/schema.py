@@ -9,79 +9,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from magicoder_repro.environment import ROOT
-from magicoder_repro.report.cells import Outcome
-from magicoder_repro.report.claims import Verdict as Holds
+from magicoder_repro.report.cells import Cell, Outcome
+from magicoder_repro.report.claims import Claim
 from magicoder_repro.report.judged import Verdicts
-from magicoder_repro.report.reference import Noise
-from magicoder_repro.report.rows import Verdict
+from magicoder_repro.report.reference import STRICT, Noise
+from magicoder_repro.report.rows import Row
 
 VERSION: Literal[2] = 2
 SCHEMA = ROOT / "results" / "report.schema.json"
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Cell(_Model):
-    """One reference number and what this run has for it. `theirs`, `ours`, `low`, `high`: percent where there are `tasks`, else
-    the metric's own unit; `passed`: tasks, of several samples a task the sum of their rates; `adjusted`: p by Holm over the table."""
-
-    id: str
-    table: str
-    row: str
-    metric: str
-    theirs: float
-    theirs_passed: int | None
-    tasks: int | None
-    status: str
-    source: str
-    protocol: str
-    outcome: Outcome
-    reason: str
-    model: str | None
-    node: str | None
-    ours: float | None
-    passed: float | None
-    of: int | None
-    samples: int | None
-    low: float | None
-    high: float | None
-    p: float | None
-    adjusted: float | None
-    smallest: float | None
-    command: str | None
-
-
-class Claim(_Model):
-    """A headline sentence: what the paper's own numbers say of it, and what this run's say."""
-
-    id: str
-    sentence: str
-    place: str
-    paper: Holds
-    paper_by: str
-    run: Holds
-    run_by: str
-    cells: tuple[str, ...]
-
-
-class Number(_Model):
-    """One number of the run beside the recorded run's: the chain check."""
-
-    key: str
-    section: str
-    name: str
-    value: float
-    unit: str
-    tolerance: float
-    low: float | None
-    high: float | None
-    paper: float | None
-    paper_source: str
-    recorded: float | None
-    allowed: float | None
-    verdict: Verdict
+    model_config = ConfigDict(**STRICT, frozen=True)
 
 
 class Power(_Model):
@@ -155,7 +94,7 @@ class ReportFile(_Model):
     cells: list[Cell]
     noise: list[Noise]
     power: list[Power]
-    rows: list[Number]
+    rows: list[Row]
     gaps: list[str]
     lost: list[str]
     stages: list[StageRun]
@@ -173,9 +112,17 @@ class ReportFile(_Model):
     commit: str | None
 
 
+def checked(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a `report.json`, as it is written; pydantic's error where it is not what the schema says."""
+    return ReportFile.model_validate_json(json.dumps(content)).model_dump(mode="json")
+
+
 def json_schema() -> str:
     """The content of `SCHEMA`."""
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **ReportFile.model_json_schema()}
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ReportFile.model_json_schema(mode="serialization"),
+    }
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"
 
 

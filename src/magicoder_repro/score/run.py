@@ -164,19 +164,15 @@ def _verdicts(
         for job, keys in jobs.items()
     }
     found = _joined(benchmark, judging, work, label, folder, judging.scoring.workers, early)
-    again = {
-        job: [one for program in _programs(works) if isinstance(one := found[program], Work)]
-        for job, works in work.items()
-    }
+    again: dict[str, list[Work]] = defaultdict(list)
+    for one in found.values():
+        if isinstance(one, Work):
+            again[benchmark.job(tasks[one.subset][one.task_id])].append(one)
     alone = sum(map(len, again.values()))
     if alone:
         say(f"{label}: {alone} programs came near a time limit: each again, with nothing beside it")
         found |= _joined(benchmark, judging, again, f"{label} alone", folder / "alone", 1, early)
     return {key: one for key, one in found.items() if not isinstance(one, Work)}, alone
-
-
-def _programs(work: Sequence[Work]) -> list[Program]:
-    return list(dict.fromkeys((one.subset, one.task_id, one.program) for one in work))
 
 
 def _joined(
