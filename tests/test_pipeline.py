@@ -50,7 +50,7 @@ def _copy(run: Path, folder: Path) -> None:
 
 def _profile(**changes: Any) -> Profile:
     """The tiny profile with some values changed; `None` takes a key away."""
-    return Profile.model_validate(_content(**changes))
+    return Profile.model_validate({**_content(**changes), "name": "tiny"})
 
 
 def _content(**changes: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
-from magicoder_repro import __version__, benchmarks, errors, outputs, processes, temporary
+from magicoder_repro import __version__, benchmarks, errors, interrupts, outputs, processes, temporary
 from magicoder_repro.environment import ROOT
 from magicoder_repro.progress import say, tell
 from magicoder_repro.terminal import shown
@@ -556,9 +556,7 @@ def main() -> NoReturn:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error, whatever its encoding
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
+    interrupts.install()
     try:
         code = app(standalone_mode=False)
         sys.stdout.flush()
@@ -572,13 +570,13 @@ def main() -> NoReturn:
     except errors.BadResultError as error:
         _fail(str(error), errors.EXIT_BAD_RESULT)
     except errors.Stopped as stop:
-        print("stopped: the same command goes on where it was", file=sys.stderr)
-        sys.exit(stop.code)
+        _stopped(stop.code)
     except BrokenPipeError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads what is still to be flushed
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
+        _unless_stopped()
         if (line := errors.of_the_input(error)) is not None:
             _fail(line, errors.EXIT_USAGE)
         print(shown(traceback.format_exc(), keep="\n"), end="", file=sys.stderr)
@@ -586,14 +584,20 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _stop(number: int, _: object) -> NoReturn:
-    """The first SIGINT or SIGTERM ends the work; one on top of it must not disturb the end."""
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, lambda *_: None)
-    raise errors.Stopped(number)
+def _stopped(code: int) -> NoReturn:
+    interrupts.over(code)
+    print("stopped: the same command goes on where it was", file=sys.stderr)
+    sys.exit(code)
+
+
+def _unless_stopped() -> None:
+    """An error after a signal is what became of the signal's own."""
+    if (number := interrupts.came()) is not None:
+        _stopped(errors.Stopped(number).code)
 
 
 def _fail(line: str, code: int) -> NoReturn:
+    _unless_stopped()
     line = " ".join(line.split())
     print(f"error: {shown(line if len(line) <= _LONGEST else line[:_LONGEST] + ' ...')}", file=sys.stderr)
     sys.exit(code)
