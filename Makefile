@@ -53,10 +53,9 @@ toolchains: ## install the compilers of MultiPL-E's languages that the distribut
 	@sh docker/multipl-e/toolchains.sh
 record: $(READY) ## record this run's numbers under results/
 	@$(MAGICODER) record --profile $(PROFILE)
-NAME := $(basename $(notdir $(PROFILE)))
 regress: $(READY) ## this run against the recorded one, by the profile's report.regress; runs/PROFILE/regress/ is for CI
-	@$(MAGICODER) regress results/$(NAME) runs/$(NAME) --profile $(PROFILE) \
-		--junit runs/$(NAME)/regress/junit.xml --markdown runs/$(NAME)/regress/regress.md
+	@$(MAGICODER) regress --profile $(PROFILE) --junit $(OF_CI)/junit.xml --markdown $(OF_CI)/regress.md
+OF_CI := runs/$(basename $(notdir $(PROFILE)))/regress
 archive: $(READY) ## what a deposit (Zenodo) needs, in one zip under dist/: source, locks, recorded results, manifests, RO-Crate metadata
 	@$(MAGICODER) archive
 test: lint check ## code and behaviour: ruff, mypy, pytest

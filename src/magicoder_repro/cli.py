@@ -453,17 +453,21 @@ def record(
 @app.command()
 def regress(
     baseline: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="BASELINE",
+            metavar="[BASELINE]",
             help="A run's folder, a report (its folder or report.json), recorded numbers (a folder of results/ or recorded.json), or "
-            "a result of `magicoder score`.",
+            "a result of `magicoder score`; without it what the profile's `report.recorded` names.",
         ),
-    ],
-    other: Annotated[Path, typer.Argument(metavar="RUN", help="The same, of the run that is judged.")],
+    ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="The same, of the run that is judged; without it the profile's."),
+    ] = None,
     profile: Annotated[
         str | None, typer.Option("--profile", help="Whose `report.regress` is the policy; the defaults without it.")
     ] = None,
+    runs: _Runs = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -488,12 +492,26 @@ def regress(
     Under GitHub Actions it also writes annotations and the job summary.
 
     \b
-    magicoder regress results/smoke runs/smoke --profile smoke
+    magicoder regress --profile smoke                                # results/smoke, runs/smoke
     magicoder regress old.json new.json --policy exact               # two results of `magicoder score`
     magicoder regress main/report.json runs/paper-cl --policy paired --margin 2 --junit junit.xml --markdown comment.md
     """
-    from magicoder_repro.report import gate, recorded
+    from magicoder_repro import profile as profiles
+    from magicoder_repro.report import compare, gate, recorded
     from magicoder_repro.report import regress as comparison
+
+    if baseline is None:
+        if profile is None:
+            raise errors.UsageError("regress: name a baseline and a run, or a --profile")
+        baseline = compare.recorded_folder(profiles.load(profile).report)
+        if baseline is None:
+            raise errors.UsageError(
+                f"profile {profile}: report.recorded names no folder under results/: name a baseline"
+            )
+    if other is None:
+        if profile is None:
+            raise errors.UsageError("regress: name a run as well, or a --profile")
+        other = _run_of(profile, runs).folder
 
     options = {"policy": policy, "margin": margin, "alpha": alpha, "missing": missing, "changed": changed}
     wanted = comparison.policy_of(profile, {name: value for name, value in options.items() if value is not None})

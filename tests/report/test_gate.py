@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from magicoder_repro import records
 from magicoder_repro.cli import app
 from magicoder_repro.profile import Regress
-from magicoder_repro.report import gate, recorded, regress
+from magicoder_repro.report import compare, gate, recorded, regress
 from magicoder_repro.report.recorded import Recorded, Side
 from magicoder_repro.report.regress import Cell, Flip, Outcome
 
@@ -146,6 +146,15 @@ def test_the_command_writes_what_ci_reads(tmp_path: Path) -> None:
     assert _regress(one, tmp_path / "one.json", "--profile", "tiny") == 0
 
 
+def test_a_profile_names_the_baseline_and_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "RESULTS", tmp_path)
+    for folder, value in (("smoke", 1), ("same", 1), ("other", 3)):
+        (tmp_path / folder).mkdir()
+        _numbers(tmp_path / folder / "recorded.json", value)
+    assert _regress("--profile", "smoke", "--runs", tmp_path / "same") == 0
+    assert _regress("--profile", "smoke", "--runs", tmp_path / "other") == 1
+
+
 def test_the_profile_says_the_policy_and_the_command_line_may_say_another(tmp_path: Path) -> None:
     assert regress.policy_of("smoke", {}) == Regress()
     assert regress.policy_of(None, {"policy": "exact", "missing": "warn"}) == Regress(policy="exact", missing="warn")
@@ -160,6 +169,9 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         ((one, one, "--margin", "-1"), "--margin: "),
         ((one, one, "--junit", one), "this is the input"),
         ((one, one, "--policy", "exact"), "no verdicts"),
+        ((), "name a baseline"),
+        ((one,), "name a run as well"),
+        (("--profile", "tiny"), "names no folder under results/: name a baseline"),
     ):
         command = [sys.executable, "-m", "magicoder_repro.cli", "regress", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ})
