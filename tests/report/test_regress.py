@@ -124,6 +124,18 @@ def test_the_same_run_passes(policy: str, tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_cell_without_numbers_is_held_to_its_verdicts_under_tolerance(tmp_path: Path) -> None:
+    def side_of(name: str, flips: int) -> recorded.Side:
+        content = report()
+        flip(content, flips)
+        content["rows"] = [row for row in content["rows"] if not row["key"].startswith("humaneval.magicoder.")]
+        return side(tmp_path / name, content)
+
+    assert code(regress.regress(side_of("before", 0), side_of("same", 0), Regress())) == 0
+    (cell,) = regress.regress(side_of("before", 0), side_of("after", 1), Regress()).of("failed")
+    assert cell.key == "humaneval.magicoder" and len(cell.flips) == 1
+
+
 def test_one_flipped_verdict_fails_under_exact(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = judge(tmp_path, flip, "exact")
     assert code(outcome) == 1

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import http.client
 import json
 import os
 import tempfile
-import urllib.request
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from magicoder_repro import records
+from magicoder_repro import downloads, records
 from magicoder_repro.environment import ROOT, file_sha256
 from magicoder_repro.errors import UsageError
 
@@ -30,7 +28,7 @@ PROTOCOLS = ("paper", "current")
 FENCE = "```"
 SETTINGS_OF_ALL = ("workers", "sandbox", "executor")
 """What every benchmark reads of `Scoring`."""
-_FETCH_SECONDS, _MOST_BYTES = 60.0, 1 << 28
+_MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -304,10 +302,9 @@ def fetch(benchmark: Benchmark, protocol: str = "paper", data: Path | None = Non
     with suppress(UsageError):  # what is missing or another one is fetched
         return benchmark.find(protocol, next(iter(files)), data).path
     try:
-        with urllib.request.urlopen(file.url, timeout=_FETCH_SECONDS) as reply:
-            content = reply.read(_MOST_BYTES)
-    except (OSError, http.client.HTTPException) as error:
-        raise UsageError(f"{file.url}: {error}: download it elsewhere and put it at {path}") from None
+        content = downloads.get(file.url, _MOST_BYTES)
+    except OSError as error:
+        raise downloads.failed(file.url, error, path) from None
     with tempfile.TemporaryDirectory() as folder:
         aside = Path(folder, path.name)
         aside.write_bytes(content)

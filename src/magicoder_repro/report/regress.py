@@ -303,11 +303,14 @@ def _said(tests: Sequence[Paired]) -> str:
 
 
 def _within(old: Verdicts, new: Verdicts, before: Recorded, after: Side, flips: tuple[Flip, ...]) -> Cell:
-    """The numbers of a cell. Where the tasks are not the same, pass@1 of those that both have stands for them."""
-    key, tasks = old.key, _common(old, new)
+    """The numbers of a cell. Where the tasks are not the same, pass@1 of those that both have stands for them; where no number is
+    there that says what may move, every verdict must be the baseline's."""
+    key, tasks, shared = old.key, _common(old, new), _shared(old, before, after.recorded)
+    if not shared:
+        return _exact(old, new, before, after.recorded, flips)
     whole = len(tasks) == len(old.tasks) == len(new.tasks)
     moved, allowed = [], []
-    for name in _shared(old, before, after.recorded):
+    for name in shared:
         metric, value, now = _metric(name), before.numbers[name].value, after.recorded.numbers[name].value
         shift = 0.0
         if not whole:
