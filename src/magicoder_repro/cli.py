@@ -358,7 +358,7 @@ def score(
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option("--sandbox", help="auto (without it), container, bubblewrap, userns; none: no isolation at all."),
+        typer.Option("--sandbox", help="auto (without it), bubblewrap, userns; none: no isolation at all."),
     ] = None,
     executor: Annotated[
         str | None, typer.Option(help="Where programs are judged: local (without it), ray (RAY_ADDRESS) or slurm.")

@@ -401,7 +401,7 @@ class Scoring(_Strict):
         default=None, gt=0, description="CPU seconds of one DS-1000 program; null: the release's own limit (60 or 120)"
     )
     memory_mb: int = Field(default=4096, gt=0)
-    sandbox: Literal["auto", "container", "bubblewrap", "userns", "none"] = Field(
+    sandbox: Literal["auto", "bubblewrap", "userns", "none"] = Field(
         default="auto", description="the back end; `none` runs model-written code without any isolation"
     )
 

@@ -412,7 +412,7 @@ def test_a_wrong_setting_is_one_line(word: str, message: str) -> None:
     ("word", "message"),
     [
         ("workers=0", "--workers 0: "),
-        ("sandbox=cloud", "--sandbox cloud: one of auto, container, "),
+        ("sandbox=cloud", "--sandbox cloud: one of auto, bubblewrap, "),
         ("executor=cloud", "--executor cloud: one of local, ray, slurm"),
         ("executor.kind=cloud", "--executor cloud: one of local, ray, slurm"),
     ],

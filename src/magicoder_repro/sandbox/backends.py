@@ -6,16 +6,14 @@ import functools
 import threading
 
 from magicoder_repro.errors import UsageError
-from magicoder_repro.sandbox import bare, bubblewrap, container, userns, view
+from magicoder_repro.sandbox import bare, bubblewrap, userns, view
 from magicoder_repro.sandbox.model import Backend, Keeper, Limits, Outcome, Program, Watch
 from magicoder_repro.sandbox.supervise import unwatched
 
-_KEEPERS: dict[str, Keeper] = {one.name: one for one in (bubblewrap.Bubblewrap(), userns.Userns())}
-_ORDER: dict[str, Backend] = {
-    container.Container.name: container.Container(),
-    **_KEEPERS,
+_KEEPERS: dict[str, Keeper] = {
+    one.name: one for one in (bubblewrap.Bubblewrap(), userns.Userns())
 }  # the first that works is taken
-_ALL: dict[str, Backend] = {**_ORDER, bare.Bare.name: bare.Bare()}
+_ALL: dict[str, Backend] = {**_KEEPERS, bare.Bare.name: bare.Bare()}
 KEEPERS = tuple(_KEEPERS)
 """The back ends that can keep a program: see `keeper`."""
 _DETECTING = threading.Lock()
@@ -57,7 +55,7 @@ def detect() -> str:
 
 @functools.cache
 def _detect() -> str:
-    for name in _ORDER:
+    for name in _KEEPERS:
         if gap(name) is None:
             return name
     if told := view.low_limits():

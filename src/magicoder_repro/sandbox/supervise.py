@@ -76,7 +76,6 @@ class Job:
     report: int | None = None
     started: Callable[[bytes], bool] = lambda report: True  # whether the report says that the program ran
     hold: Hold | None = None
-    stop: Callable[[], None] = lambda: None  # what must be done besides killing
 
 
 class Command:
@@ -371,7 +370,6 @@ def _finish(job: Job, process: Process, over: int, tree: Tree) -> float:
     if process.code is not None:
         return 0.0
     tree.kill()
-    job.stop()
     if tree.handle is None or not readable(over, 1.0):  # with pid 1 dead the outer process ends by itself
         process.kill()
     if not readable(over, GRACE_SECONDS):

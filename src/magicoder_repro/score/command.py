@@ -112,7 +112,7 @@ def settings(benchmark: Benchmark, words: Sequence[str]) -> Scoring:
             key, f"--set {key}="
         )
         words_of = {
-            "sandbox": "one of auto, container, bubblewrap, userns, none",
+            "sandbox": "one of auto, bubblewrap, userns, none",
             "executor.kind": "one of local, ray, slurm",
         }
         raise UsageError(f"{option}{first['input']!s:.80}: {words_of.get(key, first['msg'])}") from None

@@ -329,11 +329,12 @@ def test_every_back_end_judges(backend: str) -> None:
     assert result["sandbox"] == backend
 
 
-def test_a_back_end_that_does_not_work_here_is_named() -> None:
+def test_a_back_end_that_does_not_work_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox.view, "DEVICES", ("no-such-device",))
     dataset = _only(benchmarks.get("minibench-humaneval").load(), "subtract")
     sample = {"task_id": dataset.tasks[0]["task_id"], "completion": ""}
-    with pytest.raises(UsageError, match="container does not work here"):
-        _score(dataset, [sample], Scoring(workers=1, sandbox="container"))
+    with pytest.raises(UsageError, match="userns does not work here"):
+        _score(dataset, [sample], Scoring(workers=1, sandbox="userns"))
 
 
 HONEST = {
@@ -703,7 +704,7 @@ def test_the_command_judges_and_compares(tmp_path: Path) -> None:
         (("minibench-mbpp", str(tmp_path / "no.jsonl"), "-o", "x.json"), "no such file"),
         (("minibench-mbpp", str(tmp_path / "a.jsonl")), "Missing option '-o'"),
         (("minibench-mbpp", str(tmp_path / "a.jsonl"), "-o", "x.json", "--protocol", "old"), "one of paper, current"),
-        (("minibench-mbpp", str(tmp_path / "a.jsonl"), "-o", "x.json", "--sandbox", "jail"), "one of auto, container"),
+        (("minibench-mbpp", str(tmp_path / "a.jsonl"), "-o", "x.json", "--sandbox", "jail"), "one of auto, bubblewrap"),
     ):
         done = magicoder(*arguments)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -268,7 +268,7 @@ def usable(backend: str) -> str:
     return backend
 
 
-@pytest.fixture(params=["container", "bubblewrap", "userns"], scope="module")
+@pytest.fixture(params=["bubblewrap", "userns"], scope="module")
 def backend(request: pytest.FixtureRequest) -> str:
     return usable(str(request.param))
 
