@@ -370,10 +370,54 @@ Evaluation = Annotated[
 ]
 
 
+class TransformersEngine(_Strict):
+    """transformers, in this process, batch by batch."""
+
+    kind: Literal["transformers"] = "transformers"
+    attention: Literal["eager", "sdpa", "flash_attention_2"] = Field(
+        default="eager", description="the paper's generation had transformers 4.35, whose attention was eager"
+    )
+    order: Literal["paper", "length"] = Field(
+        default="paper",
+        description="batches in the benchmark's order, as the paper; or of prompts of like length, which rows leave when they have "
+        "ended: faster, and not the paper's arithmetic to the last bit",
+    )
+
+
+class ServerEngine(_Strict):
+    """Any OpenAI-compatible completion server (`/v1/completions`) of the user's, which has this very model and dtype."""
+
+    kind: Literal["server"]
+    base_url: Annotated[str, Field(pattern=r"^https?://")] = Field(description="it usually ends in /v1")
+    model: str | None = Field(default=None, description="the model's name there; its name in this profile without it")
+    concurrency: int = Field(default=16, gt=0, description="requests at a time")
+    context: int | None = Field(
+        default=None, gt=0, description="tokens of prompt and completion together; what the model itself can without it"
+    )
+
+
+class VllmEngine(_Strict):
+    """vLLM on a free port of loopback, started for a model's benchmarks and stopped with them; one server a GPU."""
+
+    kind: Literal["vllm"]
+    environment: Literal["serve", "serve-cpu"] = Field(
+        default="serve", description="of docker/: for NVIDIA GPUs, or for a processor"
+    )
+    concurrency: int = Field(default=64, gt=0, description="requests at a time, of each server")
+    context: int | None = Field(
+        default=None, gt=0, description="tokens of prompt and completion together; what the model itself can without it"
+    )
+    cache_gb: int = Field(default=2, gt=0, description="serve-cpu: memory for keys and values")
+
+
+Engine = Annotated[TransformersEngine | ServerEngine | VllmEngine, Field(discriminator="kind")]
+
+
 class Generation(_Strict):
     """How models run."""
 
     dtype: Literal["float32", "bfloat16"]
+    engine: Engine = TransformersEngine()
 
 
 class Executor(_Strict):
@@ -540,9 +584,21 @@ def check_names(profile: Profile) -> None:
                 raise UsageError(f"evaluate.{name}: {model_name!r} must answer first: give max_new_tokens and batch")
             if not answers:
                 _needed(f"evaluate.{name}", profile, "generation")
+    _check_served(profile)
     counted = profile.analysis and profile.models.get(profile.analysis.tokenizer)
     if isinstance(counted, PublishedAnswers):
         raise UsageError("analysis.tokenizer: it names published answers, no model")
+
+
+def _check_served(profile: Profile) -> None:
+    """A name on a server is one model's."""
+    engine = profile.generation and profile.generation.engine
+    asked = [name for name, one in profile.models.items() if not isinstance(one, PublishedAnswers)]
+    if isinstance(engine, ServerEngine) and engine.model is not None and len(asked) > 1:
+        raise UsageError(
+            f"generation.engine.model: {engine.model!r} is one model, and this profile asks {', '.join(asked)}: leave it out, "
+            "and serve each by its name here"
+        )
 
 
 def _known(key: str, name: str, valid: Mapping[str, object]) -> None:

@@ -24,7 +24,7 @@ from magicoder_repro.data import (
     decontaminate,
 )
 from magicoder_repro.errors import UsageError, nearest
-from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, published
+from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, engines, published
 from magicoder_repro.profile import (
     Evaluation,
     EvolInstruct,
@@ -34,9 +34,11 @@ from magicoder_repro.profile import (
     PublishedAnswers,
     Released,
     Select,
+    ServerEngine,
     ServerTeacher,
     SourceModel,
     TrainedModel,
+    TransformersEngine,
 )
 from magicoder_repro.report import REPORT
 from magicoder_repro.report import build as report
@@ -285,15 +287,20 @@ def _answers(
             about["skip_unknown"] = True  # the first protocol's set may have tasks that this one's has not
         return Node(node, PUBLISHED, about, {}, published.facts(path, facts), published.missing(key, path, missing))
     assert not isinstance(setting, Judged) and profile.generation
-    decoding = setting.model_dump(mode="json", exclude={"models", "protocol"})
-    about |= {"style": model.style, "dtype": profile.generation.dtype, "decoding": decoding}
+    decoding, engine = setting.model_dump(mode="json", exclude={"models", "protocol"}), profile.generation.engine
+    if isinstance(engine, ServerEngine):
+        engine = engine.model_copy(update={"model": engine.model or name})
+    if not isinstance(engine, TransformersEngine):
+        decoding["batch"] = 1  # a server is asked for one completion a request
+    about |= {"style": model.style, "dtype": profile.generation.dtype, "engine": engine.model_dump(mode="json")}
+    about["decoding"] = decoding
     return Node(
         f"generate/{name}/{benchmark}",
         GENERATE,
         {**about, "label": f"generate {name} {benchmark}"},
         {"model": weights(profile, name)},
         facts,
-        missing,
+        lambda: (*missing(), *engines.missing(engine)),
     )
 
 

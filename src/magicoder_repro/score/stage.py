@@ -49,6 +49,8 @@ def build(work: Work) -> None:
         row |= {"protocol": protocol, "tasks": one.tasks, "of": one.of, "prompt": one.prompt}
         if "answers" in one.decoding:
             row["answers"] = one.decoding["answers"]
+        if one.unasked:
+            row["unasked"] = one.unasked
         result = found[name]
         if isinstance(result, str):
             summary.append({**row, "metrics": {}, "gap": result})
