@@ -14,7 +14,7 @@ from magicoder_repro.artifact import Work
 from magicoder_repro.benchmarks.base import Ask, Style
 from magicoder_repro.errors import UsageError
 from magicoder_repro.generate import engines
-from magicoder_repro.generate.engines import Completion, Decoding, Request, Tokens, cached_engine, seed_of
+from magicoder_repro.generate.engines import Completion, Decoding, Request, Tokens, seed_of
 from magicoder_repro.profile import Engine, Generation, Greedy, Sampled, TransformersEngine
 from magicoder_repro.progress import bar, say
 
@@ -147,7 +147,7 @@ def _completions(
                 progress.advance()
 
         if len(done) < len(requests):
-            engine = cached_engine(folder, work.config["dtype"], settings)
+            engine = engines.of(folder, work.config["dtype"], settings)
             engine.complete(requests, decoding(setting), frozenset(done), settle)
     return list((found | done).values())
 

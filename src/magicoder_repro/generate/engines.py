@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +16,8 @@ from magicoder_repro.profile import ServerEngine, TransformersEngine, VllmEngine
 
 _OF_THE_WORK = frozenset({"base_url", "model", "concurrency", "cache_gb"})
 """Settings that only say where and how the work is done: completions do not depend on them."""
+
+_made: dict[tuple[Path, str, Settings], Engine] = {}
 
 
 @dataclass(frozen=True)
@@ -105,9 +105,24 @@ def told(settings: Settings) -> dict[str, Any]:
     return found
 
 
-@lru_cache(1)
-def cached_engine(folder: Path, dtype: str, settings: Settings) -> Engine:
-    """Made once for the benchmarks that a process asks a model. What it starts ends with the process at the latest."""
+def of(folder: Path, dtype: str, settings: Settings) -> Engine:
+    """The engine of a model: made once for all benchmarks that a process asks it, and ended when another is wanted, by `end`, or with
+    the process."""
+    key = (folder, dtype, settings)
+    if key not in _made:
+        end()
+        _made[key] = make(folder, dtype, settings)
+    return _made[key]
+
+
+def end() -> None:
+    """Ends the engine that `of` keeps."""
+    while _made:
+        _made.popitem()[1].close()
+
+
+def make(folder: Path, dtype: str, settings: Settings) -> Engine:
+    """A new engine, for the caller to close."""
     if isinstance(settings, TransformersEngine):
         from magicoder_repro.generate.decode import Transformers
 
@@ -119,13 +134,3 @@ def cached_engine(folder: Path, dtype: str, settings: Settings) -> Engine:
     from magicoder_repro.generate.vllm import Vllm
 
     return Vllm(folder, dtype, settings)
-
-
-@contextmanager
-def engine(folder: Path, dtype: str, settings: Settings) -> Iterator[Engine]:
-    """An engine for one block."""
-    found: Engine = cached_engine.__wrapped__(folder, dtype, settings)
-    try:
-        yield found
-    finally:
-        found.close()

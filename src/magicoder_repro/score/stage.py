@@ -139,7 +139,8 @@ def _mean(benchmark: Benchmark, summary: list[records.Record], suffix: str = "")
         "tasks": tasks,
         "of": sum(row["of"] for row in rows),
     }
-    return [{**rows[0], **whole, "metrics": {"pass@1": round(mean, 4)}}]
+    first = {key: value for key, value in rows[0].items() if key != "unasked"}
+    return [{**first, **whole, "metrics": {"pass@1": round(mean, 4)}}]
 
 
 def _untimed(result: Result, asked: Asked) -> records.Record:
