@@ -20,6 +20,7 @@ from magicoder_repro.progress import say, tell
 from magicoder_repro.terminal import shown
 
 if TYPE_CHECKING:
+    from magicoder_repro.benchmarks.base import Style
     from magicoder_repro.pipeline.store import Run
     from magicoder_repro.score.workers import Workers
 
@@ -107,6 +108,17 @@ def stage(
                 pipeline.make(node, Run(runs, store), node.name in (again or ()))
     except errors.Stopped as stop:  # `run` says so
         raise SystemExit(stop.code) from None
+
+
+@app.command(hidden=True)
+def rank(
+    job: Path,
+    parent: Annotated[int, typer.Option(help="Process with which this one ends.")],
+) -> None:
+    """Work as one process of a training (what the stage `sft` starts for each device)."""
+    from magicoder_repro.train import launch
+
+    launch.work(job, parent)
 
 
 @app.command()
@@ -217,13 +229,17 @@ def prompts(
     """
     from magicoder_repro.records import write_jsonl
 
-    if style not in ("magicoder", "completion"):
-        raise errors.UsageError(f"--style {style}: one of magicoder, completion")
-    chosen = benchmarks.get(benchmark)
+    chosen, known = benchmarks.get(benchmark), _style(style)
     dataset = chosen.load(subset=language, data=data)
     with outputs.claimed(out, [dataset.path]):
-        asks = [chosen.ask(task, "completion" if style == "completion" else "magicoder") for task in dataset.tasks]
+        asks = [chosen.ask(task, known) for task in dataset.tasks]
         write_jsonl(out, [{"task_id": ask.task_id, "prompt": ask.prompt} for ask in asks])
+
+
+def _style(name: str) -> Style:
+    if name not in ("magicoder", "completion"):
+        raise errors.UsageError(f"--style {name}: one of magicoder, completion")
+    return "completion" if name == "completion" else "magicoder"
 
 
 @app.command()
@@ -524,6 +540,35 @@ def regress(
     if markdown:
         gate.write_markdown(outcome, markdown)
     raise typer.Exit(gate.tell_all(outcome))
+
+
+@app.command()
+def agreement(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL_FOLDER", help="A Hugging Face folder, as `sft/NAME` of a run.")
+    ],
+    benchmark: Annotated[
+        str, typer.Option(help="Whose prompts: humaneval, mbpp, minibench-humaneval, ...")
+    ] = "humaneval",
+    tasks: Annotated[int | None, typer.Option(min=1, help="The first so many tasks; all without it.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Of each completion.")] = 512,
+    style: Annotated[str, typer.Option(help="magicoder, or completion as base models are asked.")] = "magicoder",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The same as JSON.")] = None,
+) -> None:
+    """Complete the same prompts greedily by other batch sizes, dtypes, attention and engines, and count what differs.
+
+    \b
+    magicoder agreement runs/paper-cl/sft/magicoder -o agreement.json
+    magicoder agreement runs/smoke/base-model/base --benchmark minibench-humaneval --style completion --max-new-tokens 80
+    """
+    from magicoder_repro.generate import agreement as measurement
+    from magicoder_repro.records import write_json
+
+    asked = measurement.Prompts(benchmark, tasks, max_new_tokens, _style(style))
+    with nullcontext() if out is None else outputs.claimed(out, [model], file=True), temporary.own_folder():
+        found = measurement.measure(model, asked, measurement.ways())
+        if out is not None:
+            write_json(out, found)
 
 
 @app.command()

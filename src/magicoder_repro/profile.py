@@ -5,6 +5,7 @@ A misspelt key, a missing one or a wrong type is an error that names the key and
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -281,6 +282,17 @@ Model = Annotated[
 ]
 
 
+class Lora(_Strict):
+    """Low-rank adapters (arXiv 2106.09685) are trained in the place of the weights, and merged into them at the end."""
+
+    rank: int = Field(gt=0)
+    alpha: float = Field(gt=0, description="what the adapters' product is multiplied by is alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: list[str] | None = Field(
+        default=None, min_length=1, description="names of the linear layers, as `q_proj`; null: all but the output"
+    )
+
+
 class Recipe(_Strict):
     """PROTOCOL section 4; one set for each of the two trainings."""
 
@@ -295,6 +307,19 @@ class Recipe(_Strict):
     attention: Literal["sdpa", "eager", "flash_attention_2"]
     seed: Seed
     checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
+    lora: Lora | None = Field(default=None, description="null, as in the paper: all weights are trained")
+
+
+class Training(_Strict):
+    """Where models are fine-tuned. What is trained does not depend on it, but for the last digits of sums: manifests and the report
+    name the devices."""
+
+    processes: int | None = Field(
+        default=None, gt=0, description="of one training, each with a GPU of its own; null: one a GPU, or one on a CPU"
+    )
+    price_per_hour: float | None = Field(
+        default=None, gt=0, description="of the machine, in any currency: the estimate of the time then gives the cost"
+    )
 
 
 Protocol = Literal["paper", "current"]
@@ -370,10 +395,54 @@ Evaluation = Annotated[
 ]
 
 
+class TransformersEngine(_Strict):
+    """transformers, in this process, batch by batch."""
+
+    kind: Literal["transformers"] = "transformers"
+    attention: Literal["eager", "sdpa", "flash_attention_2"] = Field(
+        default="eager", description="the paper's generation had transformers 4.35, whose attention was eager"
+    )
+    order: Literal["paper", "length"] = Field(
+        default="paper",
+        description="batches in the benchmark's order, as the paper; or of prompts of like length, which rows leave when they have "
+        "ended: faster, and not the paper's arithmetic to the last bit",
+    )
+
+
+class ServerEngine(_Strict):
+    """Any OpenAI-compatible completion server (`/v1/completions`) of the user's, which has this very model and dtype."""
+
+    kind: Literal["server"]
+    base_url: Annotated[str, Field(pattern=r"^https?://")] = Field(description="it usually ends in /v1")
+    model: str | None = Field(default=None, description="the model's name there; its name in this profile without it")
+    concurrency: int = Field(default=16, gt=0, description="requests at a time")
+    context: int | None = Field(
+        default=None, gt=0, description="tokens of prompt and completion together; what the model itself can without it"
+    )
+
+
+class VllmEngine(_Strict):
+    """vLLM on a free port of loopback, started for a model's benchmarks and stopped with them; one server a GPU."""
+
+    kind: Literal["vllm"]
+    environment: Literal["serve", "serve-cpu"] = Field(
+        default="serve", description="of docker/: for NVIDIA GPUs, or for a processor"
+    )
+    concurrency: int = Field(default=64, gt=0, description="requests at a time, of each server")
+    context: int | None = Field(
+        default=None, gt=0, description="tokens of prompt and completion together; what the model itself can without it"
+    )
+    cache_gb: int = Field(default=2, gt=0, description="serve-cpu: memory for keys and values")
+
+
+Engine = Annotated[TransformersEngine | ServerEngine | VllmEngine, Field(discriminator="kind")]
+
+
 class Generation(_Strict):
     """How models run."""
 
     dtype: Literal["float32", "bfloat16"]
+    engine: Engine = TransformersEngine()
 
 
 class Executor(_Strict):
@@ -456,6 +525,7 @@ class Profile(_Strict):
     models: dict[Name, Model] = Field(min_length=1)
     evaluate: dict[BenchmarkName, Evaluation] = {}
     generation: Generation | None = None
+    training: Training = Training()
     scoring: Scoring
     analysis: Analysis | None = None
     report: Report
@@ -510,6 +580,12 @@ def check_names(profile: Profile) -> None:
         if isinstance(data, EvolInstruct):
             _needed(f"data.{name}", profile, "teacher")
         _no_circle("data", name, {key: getattr(one, "source", None) for key, one in profile.data.items()})
+    for name, recipe in profile.recipes.items():
+        if recipe.attention == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
+            raise UsageError(
+                f"recipes.{name}.attention: flash_attention_2 needs the package flash-attn, which no lock of ours has: "
+                "set sdpa, or install it into .envs/core"
+            )
     for name, model in profile.models.items():
         if isinstance(model, TrainedModel):
             _known(f"models.{name}.from", model.source, profile.models)
@@ -540,9 +616,21 @@ def check_names(profile: Profile) -> None:
                 raise UsageError(f"evaluate.{name}: {model_name!r} must answer first: give max_new_tokens and batch")
             if not answers:
                 _needed(f"evaluate.{name}", profile, "generation")
+    _check_served(profile)
     counted = profile.analysis and profile.models.get(profile.analysis.tokenizer)
     if isinstance(counted, PublishedAnswers):
         raise UsageError("analysis.tokenizer: it names published answers, no model")
+
+
+def _check_served(profile: Profile) -> None:
+    """A name on a server is one model's."""
+    engine = profile.generation and profile.generation.engine
+    asked = [name for name, one in profile.models.items() if not isinstance(one, PublishedAnswers)]
+    if isinstance(engine, ServerEngine) and engine.model is not None and len(asked) > 1:
+        raise UsageError(
+            f"generation.engine.model: {engine.model!r} is one model, and this profile asks {', '.join(asked)}: leave it out, "
+            "and serve each by its name here"
+        )
 
 
 def _known(key: str, name: str, valid: Mapping[str, object]) -> None:

@@ -9,7 +9,7 @@ import unicodedata
 from typing import Any
 from urllib.parse import unquote
 
-_KEYS = ("OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_ADMIN_KEY")
+_KEYS = ("OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_ADMIN_KEY", "MAGICODER_SERVER_KEY")
 _URLS = ("OPENAI_BASE_URL", "HF_ENDPOINT")
 _SHORTEST_KEY, _SHORTEST_PASSWORD = 6, 3  # shorter ones would be met in any text
 _USER = re.compile(r"(?<=://)[^/?#\s'\"<>]*@")  # `user:password@` of an address

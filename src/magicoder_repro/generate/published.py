@@ -119,4 +119,6 @@ def _asked(
 
 
 def _write(work: Work, asked: Mapping[str, Asked]) -> None:
-    records.write_json(work.out / "benchmarks.json", {name: one.model_dump() for name, one in asked.items()})
+    records.write_json(
+        work.out / "benchmarks.json", {name: one.model_dump(exclude_unset=True) for name, one in asked.items()}
+    )

@@ -24,7 +24,7 @@ from magicoder_repro.data import (
     decontaminate,
 )
 from magicoder_repro.errors import UsageError, nearest
-from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, published
+from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, engines, published
 from magicoder_repro.profile import (
     Evaluation,
     EvolInstruct,
@@ -34,9 +34,11 @@ from magicoder_repro.profile import (
     PublishedAnswers,
     Released,
     Select,
+    ServerEngine,
     ServerTeacher,
     SourceModel,
     TrainedModel,
+    TransformersEngine,
 )
 from magicoder_repro.report import REPORT
 from magicoder_repro.report import build as report
@@ -193,9 +195,21 @@ def _models(profile: Profile) -> Iterator[Node]:
             )
         elif isinstance(model, TrainedModel):
             recipe = profile.recipes[model.recipe].model_dump(mode="json")
-            training = {"recipe": recipe, "label": f"sft {name}", "saved_dtype": _origin(profile, name).dtype}
+            origin = _origin(profile, name)
+            config = {
+                "recipe": recipe,
+                "label": f"sft {name}",
+                "saved_dtype": origin.dtype,
+                "training": profile.training.model_dump(mode="json"),
+                "about": {
+                    "name": name,
+                    "base": origin.source,
+                    "revision": origin.revision,
+                    "trainings": _trainings(profile, name),
+                },
+            }
             inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
-            yield Node(f"sft/{name}", SFT, training, inputs)
+            yield Node(f"sft/{name}", SFT, config, inputs)
 
 
 def _of_folder(source: str) -> Callable[[], Mapping[str, Any]]:
@@ -222,6 +236,18 @@ def _origin(profile: Profile, name: str) -> SourceModel:
         model = profile.models[model.source]
     assert isinstance(model, SourceModel)
     return model
+
+
+def _trainings(profile: Profile, name: str) -> list[str]:
+    """The data sets that a model was trained on, the first one first, in words."""
+    found: list[str] = []
+    model = profile.models[name]
+    while isinstance(model, TrainedModel):
+        data = profile.data[model.data]
+        about = f", {data.dataset}" if isinstance(data, Released) else ""
+        found.insert(0, f"{model.data} ({data.kind}{about})")
+        model = profile.models[model.source]
+    return found
 
 
 def _archives(profile: Profile) -> Iterator[Node]:
@@ -285,15 +311,20 @@ def _answers(
             about["skip_unknown"] = True  # the first protocol's set may have tasks that this one's has not
         return Node(node, PUBLISHED, about, {}, published.facts(path, facts), published.missing(key, path, missing))
     assert not isinstance(setting, Judged) and profile.generation
-    decoding = setting.model_dump(mode="json", exclude={"models", "protocol"})
-    about |= {"style": model.style, "dtype": profile.generation.dtype, "decoding": decoding}
+    decoding, engine = setting.model_dump(mode="json", exclude={"models", "protocol"}), profile.generation.engine
+    if isinstance(engine, ServerEngine):
+        engine = engine.model_copy(update={"model": engine.model or name})
+    if not isinstance(engine, TransformersEngine):
+        decoding["batch"] = 1  # a server is asked for one completion a request
+    about |= {"style": model.style, "dtype": profile.generation.dtype, "engine": engine.model_dump(mode="json")}
+    about["decoding"] = decoding
     return Node(
         f"generate/{name}/{benchmark}",
         GENERATE,
         {**about, "label": f"generate {name} {benchmark}"},
         {"model": weights(profile, name)},
         facts,
-        missing,
+        lambda: (*missing(), *engines.missing(engine)),
     )
 
 

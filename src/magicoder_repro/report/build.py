@@ -290,6 +290,10 @@ def _gaps(summary: list[records.Record], manifests: dict[str, Any]) -> list[str]
             if row["benchmark"] not in found[row["gap"]]:
                 found[row["gap"]].append(row["benchmark"])
     gaps = [f"{', '.join(names)}: {reason}" for reason, names in found.items()]
+    unasked = [
+        f"{row['benchmark']}: {task}: {why}" for row in summary for task, why in (row.get("unasked") or {}).items()
+    ]
+    gaps += dict.fromkeys(unasked)
     for name, manifest in manifests.items():
         if name.startswith(_TOLD):
             gaps += [f"{name}: {note}" for note in manifest.notes]

@@ -49,6 +49,8 @@ def build(work: Work) -> None:
         row |= {"protocol": protocol, "tasks": one.tasks, "of": one.of, "prompt": one.prompt}
         if "answers" in one.decoding:
             row["answers"] = one.decoding["answers"]
+        if one.unasked:
+            row["unasked"] = one.unasked
         result = found[name]
         if isinstance(result, str):
             summary.append({**row, "metrics": {}, "gap": result})
@@ -137,7 +139,8 @@ def _mean(benchmark: Benchmark, summary: list[records.Record], suffix: str = "")
         "tasks": tasks,
         "of": sum(row["of"] for row in rows),
     }
-    return [{**rows[0], **whole, "metrics": {"pass@1": round(mean, 4)}}]
+    first = {key: value for key, value in rows[0].items() if key != "unasked"}
+    return [{**first, **whole, "metrics": {"pass@1": round(mean, 4)}}]
 
 
 def _untimed(result: Result, asked: Asked) -> records.Record:

@@ -1,0 +1,158 @@
+"""The engine `server`: an OpenAI-compatible completion server, asked for one sample a request, with token ids as the prompt.
+
+Token ids, because servers differ in what they make of text: llama.cpp adds no BOS, vLLM does. Each sample has a seed of its own, so
+that it depends on no other. What a server adds of itself (llama.cpp's top_k of 40, a model's own repetition penalty) is switched off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any
+
+import httpx2
+import openai
+from openai.types import Completion as Reply
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from magicoder_repro.errors import UsageError
+from magicoder_repro.generate.engines import Completion, Decoding, Request, Settle
+from magicoder_repro.profile import ServerEngine
+from magicoder_repro.progress import say
+from magicoder_repro.terminal import without_secrets
+
+_REPLY_SECONDS = 600.0
+_LONGEST_PAUSE, _PATIENCE = 30.0, 300.0  # seconds between attempts, and until a server that is away is given up
+_PASSING = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
+_LONGEST = 300  # characters of what a server said
+KEY = "MAGICODER_SERVER_KEY"
+
+
+def of_user(settings: ServerEngine) -> Server:
+    """The user's server."""
+    assert settings.model is not None  # the plan has put the profile's name there
+    key = os.environ.get(KEY, "none")  # most ask for none, the client insists on one
+    say(f"generate: {settings.model} at {settings.base_url}")
+    return Server([settings.base_url], settings.model, key, settings.concurrency)
+
+
+class Server:
+    """One or several equal servers. `watch`: raises when one of them is known to be gone, before it is asked again."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        model: str,
+        key: str,
+        concurrency: int,
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._urls, self._model, self._key, self._concurrency, self._watch = urls, model, key, concurrency, watch
+
+    def complete(self, requests: Sequence[Request], decoding: Decoding, done: Container[int], settle: Settle) -> None:
+        """All requests that are not done, so many at a time of each server."""
+        pending = (one for one in requests if one.position not in done)
+        asyncio.run(self._complete(pending, decoding, settle))
+
+    def close(self) -> None:
+        """It is the user's."""
+
+    async def _complete(self, pending: Iterator[Request], decoding: Decoding, settle: Settle) -> None:
+        clients = [self._client(url) for url in self._urls]
+
+        async def work(client: openai.AsyncOpenAI) -> None:
+            for request in pending:
+                settle(request.position, await self._ask(client, request, decoding))
+
+        try:
+            for client in clients:
+                await self._greet(client)
+            await asyncio.gather(*(work(client) for client in clients for _ in range(self._concurrency)))
+        finally:
+            for client in clients:
+                await client.close()
+
+    def _client(self, url: str) -> openai.AsyncOpenAI:
+        try:
+            return openai.AsyncOpenAI(base_url=url, api_key=self._key, timeout=_REPLY_SECONDS, max_retries=0)
+        except (openai.OpenAIError, ValueError, TypeError, httpx2.InvalidURL):
+            raise UsageError(
+                f"generation.engine.base_url: {without_secrets(url)!r} is no address: http://HOST:PORT/v1"
+            ) from None
+
+    async def _greet(self, client: openai.AsyncOpenAI) -> None:
+        """A server that is not there is told at once, not after many attempts."""
+        try:
+            await client.models.list()
+        except openai.APIConnectionError:
+            raise UsageError(self._no_connection(client)) from None
+        except (openai.APIStatusError, ValueError, TypeError, AttributeError):
+            pass  # not every server lists its models
+
+    async def _ask(self, client: openai.AsyncOpenAI, request: Request, decoding: Decoding) -> Completion:
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(_PASSING),
+            wait=wait_random_exponential(max=_LONGEST_PAUSE),
+            stop=stop_after_delay(_PATIENCE),
+            before_sleep=lambda _: self._watch(),
+            reraise=True,
+        )
+        try:
+            raw: Any = await attempts(self._create, client, request, decoding)
+        except openai.APIConnectionError:
+            raise UsageError(self._no_connection(client)) from None
+        except openai.APIStatusError as error:
+            raise UsageError(self._refusal(client, request, error)) from None
+        try:
+            reply = raw.parse()
+            text, reason = reply.choices[0].text, reply.choices[0].finish_reason
+            if not isinstance(text, str) or not isinstance(reply, Reply):
+                raise TypeError
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
+            what = _short(raw.text) or "nothing"
+            raise UsageError(
+                f"generation.engine: {_shown(client)} answers with something that is no completion ({what}): mend "
+                "generation.engine.base_url (it usually ends in /v1)"
+            ) from None
+        cut = request.ask.cut(text)
+        return Completion(cut, truncated=reason == "length" and cut == text)
+
+    async def _create(self, client: openai.AsyncOpenAI, request: Request, decoding: Decoding) -> Any:
+        # beside OpenAI's: names of vLLM and llama.cpp, each of which passes over the other's
+        own: dict[str, Any] = {"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
+        return await client.completions.with_raw_response.create(
+            model=self._model,
+            prompt=list(request.ids),
+            max_tokens=request.room,
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            seed=request.seed,
+            stop=list(request.ask.stops) or None,
+            n=1,
+            extra_body=own,
+        )
+
+    def _no_connection(self, client: openai.AsyncOpenAI) -> str:
+        return (
+            f"generation.engine: {_shown(client)} refuses connections or gives no answer: start the server or mend "
+            "generation.engine.base_url; the same command goes on where it was"
+        )
+
+    def _refusal(self, client: openai.AsyncOpenAI, request: Request, error: openai.APIStatusError) -> str:
+        mends = {
+            401: f"set {KEY} to a key it accepts",
+            403: f"the key ({KEY}) may not use {self._model!r}",
+            404: f"mend generation.engine.base_url (it usually ends in /v1) or .model ({self._model!r})",
+        }
+        said = mends.get(error.status_code) or f"{_short(error.message)} (asked for {request.ask.task_id})"
+        return f"generation.engine: {_shown(client)} answers {error.status_code}: {said}"
+
+
+def _shown(client: openai.AsyncOpenAI) -> str:
+    return without_secrets(str(client.base_url))
+
+
+def _short(text: str) -> str:
+    """The beginning of what a server said, on one line, without the keys that it repeats."""
+    return without_secrets(" ".join(text.split()))[:_LONGEST]

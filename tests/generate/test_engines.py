@@ -1,0 +1,209 @@
+"""One model behind every engine: the same greedy text, whatever the batch, the order and the server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from magicoder_repro import records
+from magicoder_repro.benchmarks.base import Ask
+from magicoder_repro.errors import UsageError
+from magicoder_repro.generate.engines import Completion, Decoding, Engine, Request, Tokens, make, seed_of
+from magicoder_repro.profile import ServerEngine, TransformersEngine
+
+PROMPTS = ["def f(x):", "import", "class Stack:\n    def push(self, x):\n", "x = [1, 2", "# sum\n"]
+Generate = Callable[..., Path]
+
+
+def _requests(folder: Path, room: int = 24, stops: tuple[str, ...] = ()) -> list[Request]:
+    tokens = Tokens(folder, TransformersEngine())
+    return [
+        Request(at, Ask(f"t/{at}", text, stops), tokens.ids(text), room, seed_of(0, "t", f"t/{at}", 0))
+        for at, text in enumerate(PROMPTS)
+    ]
+
+
+def _completed(one: Engine, requests: list[Request], decoding: Decoding) -> list[Completion]:
+    found: dict[int, Completion] = {}
+    one.complete(requests, decoding, frozenset(), found.__setitem__)
+    return [found[at] for at in range(len(requests))]
+
+
+def test_rows_that_leave_their_batch_change_no_text(firm_folder: Path) -> None:
+    with closing(make(firm_folder, "float32", TransformersEngine())) as one:
+        long = _completed(one, _requests(firm_folder), Decoding(batch=2))
+        stops = (long[0].text[9:11], long[2].text[3])
+        requests = _requests(firm_folder, stops=stops)
+        papers = _completed(one, requests, Decoding(batch=2))
+    assert any(cut.text != whole.text for cut, whole in zip(papers, long, strict=True))
+    assert [one.truncated for one in papers] == [
+        cut.text == whole.text for cut, whole in zip(papers, long, strict=True)
+    ]
+    with closing(make(firm_folder, "float32", TransformersEngine(order="length"))) as other:
+        assert _completed(other, requests, Decoding(batch=4)) == papers
+
+
+def test_what_is_done_is_not_asked_again_and_changes_nothing(firm_folder: Path) -> None:
+    requests, drawn = _requests(firm_folder), Decoding(batch=2, seed=3, temperature=2.0)
+    with closing(make(firm_folder, "float32", TransformersEngine())) as one:
+        whole = _completed(one, requests, drawn)
+        rest: dict[int, Completion] = {}
+        one.complete(requests, drawn, {0, 1}, rest.__setitem__)
+    assert sorted(rest) == [2, 3, 4] and all(rest[at] == whole[at] for at in rest)
+
+
+def test_a_prompt_without_room_is_that_tasks_gap_alone(generate: Generate) -> None:
+    """The tokenizer's tokens are bytes: some prompts of minibench are longer than the model's context of 512."""
+    together = generate("together", {"kind": "transformers"}, max_new_tokens=6, batch=30)
+    alone = generate("alone", {"kind": "transformers"}, max_new_tokens=6, batch=1)
+    (about,) = records.read_json(together / "benchmarks.json").values()
+    samples = list(records.read_jsonl(together / "minibench-humaneval.jsonl"))
+    assert 0 < len(about["unasked"]) < len(samples) == about["tasks"]
+    for name, why in about["unasked"].items():
+        assert why.startswith("no room for a completion: its prompt has ") and why.endswith("context is 512"), name
+    blank = [row["task_id"] for row in samples if not row["completion"]]
+    assert set(about["unasked"]) <= set(blank) and len(blank) == len(about["unasked"]) + about["empty"]
+    assert samples == list(records.read_jsonl(alone / "minibench-humaneval.jsonl"))
+    assert about["truncated"] > 0 and about["decoding"]["engine"]["attention"] == "eager"
+
+
+@pytest.mark.process
+def test_a_server_gives_transformers_greedy_text(firm_folder: Path, llama_server: str) -> None:
+    with closing(make(firm_folder, "float32", TransformersEngine())) as one:
+        long = _completed(one, _requests(firm_folder), Decoding(batch=5))
+        requests = _requests(firm_folder, stops=(long[0].text[9:11],))
+        papers = _completed(one, requests, Decoding(batch=5))
+    served = ServerEngine(kind="server", base_url=llama_server, model="firm", concurrency=3)
+    with closing(make(firm_folder, "float32", served)) as other:
+        assert _completed(other, requests, Decoding()) == papers
+        drawn = Decoding(temperature=2.0)
+        first = _completed(other, requests, drawn)
+        assert first != papers and _completed(other, requests, drawn) == first
+
+
+@contextmanager
+def _relay(target: str, refuse: Callable[[int], int | None]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Passes requests for completions on to a server; `refuse(number)` gives the status of one that it answers itself."""
+    seen: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._reply(200, b'{"object": "list", "data": []}')
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(json.loads(body))
+            if (status := refuse(len(seen))) is not None:
+                self._reply(status, b'{"error": {"message": "not now"}}')
+                return
+            connection = http.client.HTTPConnection(urlsplit(target).netloc)
+            connection.request("POST", self.path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            self._reply(answer.status, answer.read())
+            connection.close()
+
+        def _reply(self, status: int, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _served(url: str) -> dict[str, Any]:
+    return {"kind": "server", "base_url": url, "model": "firm", "concurrency": 1}
+
+
+@pytest.mark.process
+def test_a_run_that_a_server_stopped_goes_on_and_ends_with_the_same_files(
+    generate: Generate, llama_server: str, firm_folder: Path
+) -> None:
+    drawn = {"samples": 2, "temperature": 0.8, "top_p": 0.9, "top_k": 0, "max_tokens": 300, "batch": 1, "seed": 5}
+    with _relay(llama_server, lambda number: None) as (url, seen):
+        whole = generate("whole", _served(url), **drawn)
+    tokens = Tokens(firm_folder, TransformersEngine())
+    assert len({body["seed"] for body in seen}) == len(seen) and all("batch" not in body for body in seen)
+    for body in seen:
+        assert body["prompt"][0] == 1 and all(isinstance(one, int) for one in body["prompt"])
+        assert body["max_tokens"] + len(body["prompt"]) == 300 <= tokens.context
+        assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (0.8, 0.9, 0, 0.0)
+        assert body["stop"]
+    with (
+        _relay(llama_server, lambda number: {2: 503, 9: 401}.get(number)) as (url, before),
+        pytest.raises(UsageError, match=r"answers 401: set MAGICODER_SERVER_KEY"),
+    ):
+        generate("stopped", _served(url), **drawn)
+    with _relay(llama_server, lambda number: None) as (url, after):
+        stopped = generate("stopped", _served(url), **drawn)
+    assert len(before) == 9 and len(after) == len(seen) - 7  # the second was asked again, the last one was refused
+    for name in ("minibench-humaneval.jsonl", "benchmarks.json"):
+        assert (stopped / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_server_that_is_not_there_is_one_line(generate: Generate) -> None:
+    with pytest.raises(UsageError, match=r"http://127.0.0.1:9/v1/ refuses connections .* generation.engine.base_url"):
+        generate("nobody", _served("http://127.0.0.1:9/v1"), max_new_tokens=2, batch=1)
+
+
+_STARTS = """
+import subprocess, sys, time
+command = [sys.executable, "-m", "magicoder_repro.generate.attend", "sh", "-c", "sleep 1234 & sleep 1234"]
+process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.process
+def test_a_killed_stage_leaves_no_server() -> None:
+    stage = subprocess.Popen([sys.executable, "-c", _STARTS], stdout=subprocess.PIPE, text=True)
+    assert stage.stdout is not None
+    session = int(stage.stdout.readline())
+
+    def left() -> list[psutil.Process]:
+        return [one for one in psutil.process_iter() if one.is_running() and _session_of(one.pid) == session]
+
+    _until(lambda: len(left()) == 4)  # that which attends, the shell and its two
+    stage.kill()
+    stage.wait()
+    stage.stdout.close()
+    _until(lambda: not left())
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
