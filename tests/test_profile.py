@@ -33,10 +33,10 @@ def test_every_profile_of_the_package_is_valid(name: str) -> None:
 
 def test_the_papers_profile_holds_the_papers_numbers() -> None:
     paper = profile.load("paper-cl")
-    assert paper.seeds and paper.teacher
-    assert sum(paper.seeds.per_language.values()) == 80_000 and paper.seeds.seed == 976
-    teacher = paper.teacher
-    assert (teacher.model, teacher.max_tokens, teacher.context_tokens) == ("gpt-3.5-turbo-1106", 2500, 8192)
+    seeds, teacher = profile.load("oss-instruct-open").seeds, profile.load("oss-instruct-open").teacher
+    assert seeds and teacher
+    assert sum(seeds.per_language.values()) == 80_000 and seeds.seed == 976
+    assert (teacher.temperature, teacher.seed, teacher.max_tokens, teacher.context_tokens) == (0, 976, 2500, 8192)
     one, two = paper.recipes["stage-1"], paper.recipes["stage-2"]
     assert (one.max_length, two.max_length) == (1216, 1024)
     for recipe in (one, two):
@@ -75,6 +75,9 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
             r"unknown key 'corpus.sources.0.datset': did you mean 'dataset'\?",
         ),
         ("teacher.server", {"kind": "server", "base_ur": "x"}, r"'teacher.server.base_ur': did you mean 'base_url'\?"),
+        ("teacher.limits", {"request_per_minute": 5}, r"'teacher.limits.request_per_minute': did you mean 'requests_"),
+        ("teacher.limits", {"tokens_per_minute": 0}, r"teacher.limits.tokens_per_minute: .*greater than 0, got 0"),
+        ("teacher.cost", {"ceiling": 5.0}, r"the key 'teacher.cost.prompt_per_million' is missing"),
         ("teacher.server.kind", "embeded", r"teacher.server.kind: .*'embeded': did you mean 'embedded'\?"),
         ("teacher.server", {"servers": 2}, r"the key 'teacher.server.kind' is missing"),
         ("evaluate.humaneval.max_new_token", 3, r"'evaluate.humaneval.max_new_token': did you mean 'max_new_tokens'\?"),

@@ -228,7 +228,7 @@ def test_commands_are_found_in_blocks_tables_and_prose() -> None:
     assert code == ["make y", "z w", "q", "make v"]
     assert "make all PROFILE=released-one" in commands("REPRODUCE.md")  # of a table and a block
     assert f"{MAGICODER} compare result.json other.json" in commands("README.md")
-    assert "make sft PROFILE=paper-cl-released" in commands("REPRODUCE.md")  # of the table only
+    assert "make sft PROFILE=paper-cl" in commands("REPRODUCE.md")  # of the table only
 
 
 # What is run: its command -> what its answer holds. Files that a command reads are made in an empty folder.
@@ -290,13 +290,19 @@ def test_the_readmes_profile_is_a_profile(tmp_path: Path) -> None:
     assert "somebody" in profile.load(str(tmp_path / "mine.yaml")).models
 
 
-def test_the_released_datas_profile_is_the_papers_but_for_the_data() -> None:
+def test_the_profile_from_seeds_on_is_the_papers_but_for_the_data() -> None:
     paper, ours = (
-        profile.load(name).model_dump(exclude={"name", "description"}) for name in ("paper-cl", "paper-cl-released")
+        profile.load(name).model_dump(exclude={"name", "description"}) for name in ("paper-cl", "oss-instruct-open")
     )
-    assert {key for key in paper if paper[key] != ours[key]} == {"corpus", "seeds", "teacher", "data"}
-    assert ours["corpus"] is ours["seeds"] is ours["teacher"] is None
+    for settings in (paper, ours):
+        for model in settings["models"].values():
+            del model["label"]
+    assert {key for key in paper if paper[key] != ours[key]} == {"corpus", "seeds", "teacher", "data", "report"}
+    assert paper["corpus"] is paper["seeds"] is paper["teacher"] is None
     assert ours["data"]["evol-instruct"] == paper["data"]["evol-instruct"]
+    assert paper["report"]["comparable"] and not ours["report"]["comparable"]  # the teacher is not the paper's
+    assert all(f"`{one['revision']}`" in (ROOT / "REPRODUCE.md").read_text() for one in paper["data"].values())
+    assert profile.load("paper-ds").model_dump()["data"] == paper["data"]
 
 
 def test_one_released_model_is_the_papers_but_for_its_batches() -> None:

@@ -108,21 +108,48 @@ class ServerTeacher(_Strict):
     base_url: str | None = None
 
 
+class Limits(_Strict):
+    """What the teacher's server takes in any 60 seconds. It changes no answer."""
+
+    requests_per_minute: int | None = Field(default=None, gt=0)
+    tokens_per_minute: int | None = Field(
+        default=None,
+        gt=0,
+        description="prompt and completion; a request counts at the most it may take until it is answered",
+    )
+
+
+class Cost(_Strict):
+    """What the teacher takes, in dollars. It changes no answer."""
+
+    prompt_per_million: float = Field(ge=0, description="dollars for a million tokens")
+    completion_per_million: float = Field(ge=0, description="dollars for a million tokens")
+    ceiling: float | None = Field(
+        default=None,
+        gt=0,
+        description="the stage stops before it could have cost more dollars, all runs of it together",
+    )
+
+
 class Teacher(_Strict):
     server: Annotated[EmbeddedTeacher | ServerTeacher, Field(discriminator="kind")]
     model: str
     grammar: bool = Field(
         description="constrain the reply to the two sections; for weak local teachers, off for the paper"
     )
-    temperature: float = Field(ge=0)
-    seed: Seed
+    temperature: float | None = Field(ge=0, description="null: none is sent, for servers that refuse it")
+    seed: Seed | None = Field(
+        description="a request's is this and the record's index; null: none is sent, for servers that refuse it"
+    )
     max_tokens: int = Field(gt=0)
     context_tokens: int = Field(gt=0, description="prompt and reply together, tokens")
     tokenizer: str = Field(
         description="what counts the prompt's tokens: the name of an OpenAI model (tiktoken), or `server` for llama.cpp's own"
     )
     concurrency: int = Field(gt=0)
-    give_up_after: int = Field(gt=0, description="stop after so many records in a row that do not parse")
+    give_up_after: int = Field(gt=0, description="stop after so many records in a row that come to nothing")
+    limits: Limits = Limits()
+    cost: Cost | None = None
 
 
 def _pattern(text: str) -> str:

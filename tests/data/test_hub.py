@@ -70,7 +70,7 @@ def test_a_stage_that_cannot_have_what_it_needs(
     environment = {**keep, "HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": f"{address}/{answer}"}
     if answer == "offline":
         environment["HF_HUB_OFFLINE"] = "1"
-    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", stage, "--profile", "paper-cl"]
+    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", stage, "--profile", "oss-instruct-open"]
     done = subprocess.run(
         [*command, "--runs", str(tmp_path), "--store", str(tmp_path / "store")],
         capture_output=True,

@@ -257,7 +257,6 @@ def test_a_server_that_answers_with_an_error(profile: Any, status: int, mend: st
     [
         (b"<html>\n<body>Welcome to nginx!</body>", "<html> <body>Welcome to nginx!"),
         (b'{"id": "x", "choices": [{"mess', '"choices": [{"mess'),
-        (b'{"error": {"message": "quota used up"}}', "quota used up"),
         (b"", "nothing"),
         (json.dumps(_completion(["parts"])).encode(), "parts"),  # type: ignore[arg-type]
     ],
@@ -302,6 +301,7 @@ def test_any_body_is_a_reply_or_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
     from magicoder_repro import records
     from magicoder_repro.data import teacher
     from magicoder_repro.data.oss_instruct import _judge
+    from magicoder_repro.data.reply import USAGE
     from magicoder_repro.errors import UsageError
     from magicoder_repro.profile import ServerTeacher, load
 
@@ -328,8 +328,8 @@ def test_any_body_is_a_reply_or_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
             assert "\n" not in str(error) and len(str(error)) < 1000
             return
         replies += 1
-        row = {**_judge(reply), **teacher.usage(reply)}
-        assert all(type(row[name]) is int and 0 <= row[name] < 1 << 50 for name in teacher.USAGE)
+        row = {**_judge(reply), **reply.usage()}
+        assert all(type(row[name]) is int and 0 <= row[name] < 1 << 50 for name in USAGE)
         records.write_jsonl(tmp_path / "row.jsonl", [row])
         (tmp_path / "row.jsonl").read_text(encoding="utf-8").encode()
 
@@ -489,6 +489,29 @@ def test_a_stop_is_quick_and_loses_no_finished_record(profile: Any, number: sign
         assert errors.endswith(f"{url}\nstopped: the same command goes on where it was\n"), errors
         chain.make()
         assert len(seen) == 9 + 12 - 6
+
+
+@pytest.mark.process
+def test_a_stop_does_not_wait_for_a_busy_server(profile: Any) -> None:
+    with _server(lambda _, number: (200, GOOD) if number <= 4 else (503, {"error": {"message": "loading"}})) as (
+        url,
+        seen,
+    ):
+        chain = profile(url, concurrency=3)
+        process = subprocess.Popen(chain.command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        while len(seen) < 4 + 3:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.5)  # they wait half a minute each
+        os.killpg(process.pid, signal.SIGINT)
+        start = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - start < 5 and process.returncode == 130 and len(seen) == 7
+        told, stopped = errors.splitlines()[-2:]
+        assert "503: " in told and "asking again in 3" in told and stopped.startswith("stopped: "), errors
+    with _server(lambda *_: (200, GOOD)) as (url, seen):
+        profile(url).make()
+        assert len(seen) == 12 - 4
 
 
 @pytest.mark.process

@@ -2,7 +2,9 @@
 
 from magicoder_repro.stage import Stage
 
-_OF_TEACHER = frozenset({"teacher.concurrency", "teacher.give_up_after", "teacher.server.servers"})
+_OF_TEACHER = frozenset(
+    {"teacher.concurrency", "teacher.give_up_after", "teacher.server.servers", "teacher.limits", "teacher.cost"}
+)
 CORPUS = Stage("corpus", "open-source documents of each language", "data.corpus:build")
 SEEDS = Stage("seeds", "seed snippets from the corpus", "data.seeds:build")
 OSS_INSTRUCT = Stage(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import teacher
+from magicoder_repro.data import budget, teacher
+from magicoder_repro.data.backoff import Failing
+from magicoder_repro.data.reply import USAGE
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Teacher
-from magicoder_repro.progress import bar
+from magicoder_repro.progress import bar, say
 
 Job = Callable[[], records.Record]
 
@@ -25,7 +27,8 @@ def ask_all(
 ) -> list[records.Record]:
     """The result of each position below `count`, made by `prepare(client)(position)()`; it has `dropped` when it cannot be used.
 
-    The tokens that replies cost (`teacher.usage` among a result's fields) are added up in the manifest's counts instead.
+    Those that the server fails on are asked about again at the end, and dropped when it fails once more. The tokens that all replies
+    cost, also those of no use, are added up in the manifest's counts, with the dollars where the profile has prices.
     """
     rows: dict[int, records.Record] = {}
     with records.Journal(work.private / "replies.jsonl") as journal, bar(label, count, unit) as progress:
@@ -33,23 +36,65 @@ def ask_all(
             if isinstance(row.get("position"), int):
                 rows[row["position"]] = row
         progress.resume(len(rows))
+        tokens = _tokens(journal.rows)
         failures = _Failures(config.give_up_after)
+        later: list[int] = []
+        is_last = False
 
         def settle(position: int, result: records.Record) -> None:
-            rows[position] = {"position": position, **result}
-            for row in failures.settle(rows[position]):
-                journal.add(row)
-            progress.advance()
+            row = {"position": position, **result}
+            again = bool(row.pop("failing", False)) and not is_last
+            for settled in failures.settle(row, again):
+                journal.add(settled)
+            if again:
+                later.append(position)
+            else:
+                rows[position] = row
+                progress.advance()
 
-        missing = [position for position in range(count) if position not in rows]
-        if missing:
-            with teacher.connect(config) as client:
+        if missing := [position for position in range(count) if position not in rows]:
+            with teacher.connect(config, tokens) as client:
                 job = prepare(client)
-                client.run(((position, job(position)) for position in missing), settle)
-    for name in teacher.USAGE:
-        work.counts[name] = sum(row.get(name, 0) for row in rows.values())
-    aside = ("position", *teacher.USAGE)
+                try:
+                    client.run(((position, _caught(job(position))) for position in missing), settle)
+                    if later:
+                        is_last = True
+                        say(f"{label}: the server failed on {len(later)} of the {unit}: they are asked about again")
+                        client.run(((position, _caught(job(position))) for position in tuple(later)), settle)
+                finally:
+                    total = {name: tokens[name] + client.spent[name] for name in USAGE}
+                    written = _tokens(journal.rows)
+                    if total != written:  # replies that came to nothing cost as well
+                        journal.add({name: total[name] - written[name] for name in USAGE})
+            tokens = total
+    work.counts.update(tokens)
+    spent = f"{label}: {tokens['prompt_tokens']:,} prompt and {tokens['completion_tokens']:,} completion tokens"
+    if config.cost is not None:
+        work.counts["dollars"] = round(budget.dollars(config.cost, tokens), 4)
+        spent += f", ${work.counts['dollars']:.4f}"
+    say(spent)
+    aside = ("position", *USAGE)
     return [{key: value for key, value in rows[at].items() if key not in aside} for at in range(count)]
+
+
+def _tokens(rows: Iterable[records.Record]) -> dict[str, int]:
+    found = dict.fromkeys(USAGE, 0)
+    for row in rows:
+        for name in USAGE:
+            found[name] += row.get(name, 0)
+    return found
+
+
+def _caught(job: Job) -> Job:
+    """The job, which gives a row of its own when the server fails on it."""
+
+    def run() -> records.Record:
+        try:
+            return job()
+        except Failing as failing:
+            return {"dropped": failing.reason, "reply": failing.said, "failing": True}
+
+    return run
 
 
 class _Failures:
@@ -61,19 +106,24 @@ class _Failures:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held: list[records.Record] = []
+        self._reasons: Counter[str] = Counter()
 
-    def settle(self, row: records.Record) -> list[records.Record]:
-        """Takes a finished row (with `dropped` when it cannot be used); gives the rows that may be journaled now."""
-        self._held.append(row)
+    def settle(self, row: records.Record, again: bool) -> list[records.Record]:
+        """Takes a row (with `dropped` when it cannot be used); gives the rows that may be journaled now, which those that are asked
+        about `again` are not."""
         if "dropped" not in row:
-            settled, self._held = self._held, []
+            settled, self._held = [*self._held, row], []
+            self._reasons.clear()
             return settled
-        if len(self._held) >= self._limit:
-            reasons = Counter(str(held["dropped"]) for held in self._held)
+        self._reasons[str(row["dropped"])] += 1
+        if not again:
+            self._held.append(row)
+        if self._reasons.total() >= self._limit:
             last = str(row.get("reply", "")).strip()[:200]
             raise UsageError(
-                f"teacher: {self._limit} replies in a row cannot be used ({listed(reasons)}; the last one: {last!r}): "
-                "mend teacher.model, or set teacher.grammar (true for a weak llama.cpp teacher, else false)"
+                f"teacher: {self._limit} replies in a row cannot be used ({listed(self._reasons)}; the last one: {last!r}): "
+                "mend teacher.model, or set teacher.grammar (true for a weak llama.cpp teacher, else false); where the server fails, "
+                "mend it: the same command goes on where it was"
             )
         return []
 

@@ -13,6 +13,7 @@ from magicoder_repro import prompts, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import teacher
 from magicoder_repro.data.asking import Job, ask_all
+from magicoder_repro.data.reply import Reply, usage
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Teacher
 
@@ -45,20 +46,31 @@ def build(work: Work) -> None:
 
 def _job(client: teacher.Client, setup: Teacher, max_tokens: int, source: records.Record) -> Job:
     """Two requests: evolve the problem, then answer it."""
-    seed = setup.seed + source["index"]
-    method = random.Random(seed).randrange(len(prompts.EVOLVE_METHODS))
+    number = (setup.seed or 0) + source["index"]
+    seed = None if setup.seed is None else number
+    method = random.Random(number).randrange(len(prompts.EVOLVE_METHODS))
 
     def run() -> records.Record:
         request = prompts.evolve(source["problem"], prompts.EVOLVE_METHODS[method])
         evolved = client.ask(teacher.Question((("user", request),), seed, max_tokens, teacher.PROSE_GRAMMAR))
-        instruction = evolved.text.strip()
-        if evolved.finish_reason != "stop" or not instruction:
-            return {"dropped": f"evolved problem: finish_reason {evolved.finish_reason}", **teacher.usage(evolved)}
+        instruction, reason = _text(evolved)
+        if reason:
+            return {"dropped": f"evolved problem: {reason}", **evolved.usage()}
         answer = client.ask(teacher.Question((("user", instruction),), seed, max_tokens, teacher.CODE_GRAMMAR))
-        output = answer.text.strip()
-        cost = teacher.usage(evolved, answer)
-        if answer.finish_reason != "stop" or not output:
-            return {"dropped": f"response: finish_reason {answer.finish_reason}", **cost}
+        output, reason = _text(answer)
+        cost = usage(evolved, answer)
+        if reason:
+            return {"dropped": f"response: {reason}", **cost}
         return {"method": method, "instruction": instruction, "output": output, **cost}
 
     return run
+
+
+def _text(reply: Reply) -> tuple[str, str]:
+    """What a reply says, and why it cannot be used ("" when it can)."""
+    if reply.finish_reason != "stop":
+        return "", f"finish_reason {reply.finish_reason}"
+    text = reply.answer()
+    if text is None:
+        return "", "thoughts that do not end"
+    return text.strip(), "" if text.strip() else "no text"

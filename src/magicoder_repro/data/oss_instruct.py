@@ -10,6 +10,7 @@ from magicoder_repro import prompts, records
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import teacher
 from magicoder_repro.data.asking import Job, ask_all, listed
+from magicoder_repro.data.reply import Reply
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Teacher
 
@@ -23,7 +24,7 @@ def build(work: Work) -> None:
 
     def prepare(client: teacher.Client) -> Callable[[int], Job]:
         count = client.counter()
-        return lambda position: _job(client, _question(seeds[position], config, count))
+        return lambda position: _job(client, lambda: _question(seeds[position], config, count))
 
     kept, dropped = [], []
     results = ask_all(work, config, len(seeds), "seeds", "oss-instruct", prepare)
@@ -52,25 +53,29 @@ def _question(seed: records.Record, config: Teacher, count: Callable[[str], int]
     if max_tokens <= 0:
         return None
     messages = (("system", prompts.OSS_INSTRUCT_SYSTEM), ("user", user))
-    return teacher.Question(messages, config.seed + seed["index"], max_tokens, teacher.SECTIONS_GRAMMAR)
+    number = None if config.seed is None else config.seed + seed["index"]
+    return teacher.Question(messages, number, max_tokens, teacher.SECTIONS_GRAMMAR)
 
 
-def _job(client: teacher.Client, question: teacher.Question | None) -> Job:
-    if question is None:
-        return lambda: {"dropped": "prompt too long"}
-
+def _job(client: teacher.Client, prepare: Callable[[], teacher.Question | None]) -> Job:
     def run() -> records.Record:
+        question = prepare()
+        if question is None:
+            return {"dropped": "prompt too long"}
         reply = client.ask(question)
-        return {**_judge(reply), **teacher.usage(reply)}
+        return {**_judge(reply), **reply.usage()}
 
     return run
 
 
-def _judge(reply: teacher.Reply) -> dict[str, Any]:
+def _judge(reply: Reply) -> dict[str, Any]:
     """The record's new fields, or why it is dropped."""
     if reply.finish_reason != "stop":
         return {"dropped": f"finish_reason {reply.finish_reason}", "reply": reply.text}
-    parsed = parse(reply.text)
+    answer = reply.answer()
+    if answer is None:
+        return {"dropped": "thoughts that do not end", "reply": reply.text}
+    parsed = parse(answer)
     if parsed is None:
         return {"dropped": "reply without the two sections", "reply": reply.text}
     return {"openai_fingerprint": reply.fingerprint, "problem": parsed[0], "solution": parsed[1]}

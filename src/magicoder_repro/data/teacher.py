@@ -6,36 +6,38 @@ import http.client
 import json
 import os
 import queue
-import subprocess
-import sys
-import tempfile
+import re
 import threading
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import httpx2
 import openai
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from magicoder_repro import records
-from magicoder_repro.data import embedded_model, token_counts
+from magicoder_repro.data import embedded_process, token_counts
+from magicoder_repro.data import reply as replies
+from magicoder_repro.data.backoff import Backoff, Busy, Failing, retry_after
+from magicoder_repro.data.budget import Budget, CeilingReached
+from magicoder_repro.data.reply import Reply
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import EmbeddedTeacher, Teacher
 from magicoder_repro.progress import say
 from magicoder_repro.terminal import without_secrets
 
-_START_SECONDS = 120.0
 _REPLY_SECONDS = 600.0
+_CONNECT_SECONDS = 30.0
 _LONGEST_REFUSAL = 2000  # characters
-_MOST_TOKENS = 1 << 40  # of one request: more is no number of tokens
-USAGE = ("prompt_tokens", "completion_tokens")
+_TEMPLATE_TOKENS = 32  # of a message at the most, beside its text
+_BUSY = (429, 502, 503, 529)  # what a server, or the proxy before it, answers while it can answer nobody
+_OF_EVERY_REQUEST = (401, 402, 403, 404, 405)
+_UNSUPPORTED = re.compile(r"support|unknown|unrecogni[sz]ed|unexpected|extra|permitted|allowed", re.IGNORECASE)
 
 # GBNF of the two sections (llama.cpp's `grammar` in the request body). A weak model tends to repeat lines until it is cut
 # off, so the grammar also bounds the number and the length of lines: every reply ends by itself.
@@ -58,22 +60,11 @@ CODE_GRAMMAR = r'root ::= "```" language "\n" code "\n```"' + _CODE
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What came back for one request. `finish_reason` is "refused" when the server declined this one; `text` then says why."""
-
-    text: str
-    finish_reason: str
-    fingerprint: str | None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-@dataclass(frozen=True)
 class Question:
-    """One request: messages, its `seed`, the most new tokens and the grammar that bounds a weak teacher's reply."""
+    """One request: messages, `seed` (None: none is sent), the most new tokens and the grammar that bounds a weak teacher's reply."""
 
     messages: tuple[tuple[str, str], ...]
-    seed: int
+    seed: int | None
     max_tokens: int
     grammar: str | None = None
 
@@ -81,13 +72,14 @@ class Question:
 class Client:
     """Asks one or several equal servers; each takes one request at a time when they are embedded."""
 
-    def __init__(self, config: Teacher, urls: list[str | None], key: str | None) -> None:
+    def __init__(self, config: Teacher, urls: list[str | None], key: str | None, before: Mapping[str, int]) -> None:
         self._config = config
         self._free: queue.Queue[openai.OpenAI] = queue.Queue()
-        embedded = isinstance(config.server, EmbeddedTeacher)
-        self.workers = len(urls) if embedded else config.concurrency
+        self._embedded = isinstance(config.server, EmbeddedTeacher)
+        self.workers = len(urls) if self._embedded else config.concurrency
+        timeout = httpx2.Timeout(_REPLY_SECONDS, connect=_CONNECT_SECONDS)
         try:
-            clients = [openai.OpenAI(base_url=url, api_key=key, timeout=_REPLY_SECONDS, max_retries=3) for url in urls]
+            clients = [openai.OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=0) for url in urls]
         except openai.OpenAIError as error:
             raise UsageError(f"teacher: {str(error).splitlines()[0]} (set OPENAI_API_KEY)") from None
         except (ValueError, TypeError, httpx2.InvalidURL):
@@ -96,55 +88,112 @@ class Client:
             ) from None
         self._address = str(clients[0].base_url)
         self._url = without_secrets(self._address)
+        self._has_replied = False
+        self._length = "max_tokens"  # what the server calls the most new tokens
+        self._backoff = Backoff(self._url)
+        self._budget = Budget(config, before, self._backoff.over)
         for index in range(self.workers):
             self._free.put(clients[index % len(clients)])
 
+    @property
+    def spent(self) -> dict[str, int]:
+        """The tokens that replies have cost since the connection."""
+        return self._budget.spent
+
     def ask(self, question: Question) -> Reply:
-        """One chat completion. Errors that would hit every request are UsageErrors with the mend."""
+        """One chat completion. A busy server is waited for; Failing is raised when it fails on this request, a UsageError with the
+        mend when every request would fail."""
         client = self._free.get()
         try:
-            return self._ask(client, question)
-        except openai.APITimeoutError:
-            raise UsageError(
-                f"teacher: {self._url} gave no answer in {_REPLY_SECONDS:.0f} s: is it overloaded?"
-            ) from None
-        except openai.APIConnectionError:
-            raise UsageError(_no_connection(self._url)) from None
-        except openai.BadRequestError as error:
-            return Reply(_short(error.message, _LONGEST_REFUSAL), "refused", None)
-        except UnicodeEncodeError:
-            return Reply("the prompt holds a lone surrogate, which UTF-8 cannot", "refused", None)
-        except openai.APIStatusError as error:
-            raise UsageError(_refusal(self._url, self._config.model, error.status_code, error.message)) from None
+            reply = self._backoff.call(lambda: self._within_budget(client, question))
+            self._has_replied = True
+            return reply
         finally:
             self._free.put(client)
 
-    def _ask(self, client: openai.OpenAI, question: Question) -> Reply:
-        messages: list[ChatCompletionMessageParam] = []
-        for role, content in question.messages:
-            if role == "system":
-                messages.append({"role": "system", "content": content})
-            else:
-                messages.append({"role": "user", "content": content})
-        extra: dict[str, Any] = {}
-        if self._config.grammar and question.grammar:
-            extra = {"grammar": question.grammar, "cache_prompt": False}
-        raw = client.chat.completions.with_raw_response.create(
-            model=self._config.model,
-            messages=messages,
-            temperature=self._config.temperature,
-            seed=question.seed,
-            n=1,
-            max_tokens=question.max_tokens,
-            extra_body=extra or None,
-        )
+    def _within_budget(self, client: openai.OpenAI, question: Question) -> Reply:
+        # no tokenizer that is in use makes more tokens of a text than it has bytes
+        contents = [content.encode("utf-8", "surrogatepass") for _, content in question.messages]
+        sent = self._budget.admit(sum(_TEMPLATE_TOKENS + len(one) for one in contents), question.max_tokens)
+        reply = None
         try:
-            return _reply(raw.parse())
+            reply = self._answered(client, question)
+        finally:
+            self._budget.settle(sent, reply)
+        return reply
+
+    def _answered(self, client: openai.OpenAI, question: Question) -> Reply:
+        length = self._length
+        try:
+            return self._sent(client, question, length)
+        except openai.APIConnectionError as error:
+            self._raise_unconnected(error.__cause__, self._url)
+        except UnicodeEncodeError:
+            return Reply("the prompt holds a lone surrogate, which UTF-8 cannot", "refused", None)
+        except openai.APIStatusError as error:
+            if error.status_code == 400 and length == "max_tokens" and "max_completion_tokens" in error.message:
+                self._length = "max_completion_tokens"
+                return self._answered(client, question)
+            if error.status_code in (400, 422) and not self._has_replied:
+                self._raise_for_setting(error)
+            header = error.response.headers.get("Retry-After")
+            return self._failed(error.status_code, error.message, error.code or error.type, header)
+        except replies.ErrorInside as error:
+            return self._failed(error.status, error.message, error.code, None)
+
+    def _sent(self, client: openai.OpenAI, question: Question, length: str) -> Reply:
+        """Sends one request and reads what comes back."""
+        settings: dict[str, Any] = {length: question.max_tokens}
+        if question.seed is not None:
+            settings["seed"] = question.seed
+        if self._config.temperature is not None:
+            settings["temperature"] = self._config.temperature
+        if self._config.grammar and question.grammar:
+            settings["extra_body"] = {"grammar": question.grammar, "cache_prompt": False}
+        messages: Any = [{"role": role, "content": content} for role, content in question.messages]
+        create = client.chat.completions.with_raw_response.create
+        raw = create(model=self._config.model, messages=messages, n=1, **settings)
+        try:
+            return replies.of_completion(raw.parse(), question.max_tokens)
         except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
             raise UsageError(
                 f"teacher: {self._url} answers with something that is no chat completion ({_short(raw.text) or 'nothing'}): "
                 "mend teacher.server.base_url (it usually ends in /v1)"
             ) from None
+
+    def _failed(self, status: int, message: str, code: str | None, header: str | None) -> Reply:
+        """What an error means: the server is busy, fails on this request, declines it (a reply), or would fail on every one."""
+        used_up = code == "insufficient_quota"
+        if status in _BUSY and not used_up:
+            raise Busy(f"{status}: {_short(message)}", retry_after(header))
+        if status == 408 or status >= 500:
+            raise Failing(f"error {status}", _short(message, _LONGEST_REFUSAL))
+        if status in _OF_EVERY_REQUEST or used_up:
+            raise UsageError(_refusal(self._url, self._config.model, status, message))
+        reason = "refused" if status == 400 else f"refused {status}"
+        return Reply(_short(message, _LONGEST_REFUSAL), reason, None)
+
+    def _raise_for_setting(self, error: openai.APIStatusError) -> None:
+        """A UsageError when the server refuses a setting that every request has, as those of reasoning models do."""
+        for name in ("temperature", "seed"):
+            named = error.param == name or re.search(rf"['\"`]{name}['\"`]", error.message)
+            if named and (error.param == name or _UNSUPPORTED.search(error.message)):
+                raise UsageError(
+                    f"teacher: {self._url} refuses the setting {name!r} ({_short(error.message)}): set teacher.{name} to null (then "
+                    "none is sent) or to a value that it takes"
+                )
+
+    def _raise_unconnected(self, cause: object, url: str) -> NoReturn:
+        """The error for a connection that broke or could not be made, which the user has to mend when it is the first."""
+        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | urllib.error.URLError):
+            if self._backoff.reached and not self._embedded:
+                raise Busy("it refuses connections") from None
+            raise UsageError(
+                f"teacher: {url} refuses connections: start the server or mend teacher.server.base_url (or OPENAI_BASE_URL)"
+            ) from None
+        if isinstance(cause, httpx2.TimeoutException | TimeoutError):
+            raise Failing(f"no answer in {_REPLY_SECONDS:.0f} s", "is it overloaded?") from None
+        raise Busy("the connection broke") from None
 
     def counter(self) -> Callable[[str], int]:
         """Counts a text's tokens as the profile says: with tiktoken, or by llama.cpp's `/tokenize`."""
@@ -168,23 +217,29 @@ class Client:
                         f"teacher: {url} answers {error.code}: mend teacher.server.base_url (it usually ends in /v1), "
                         "or set teacher.tokenizer to the name of an OpenAI model"
                     ) from None
+                if error.code in _BUSY:
+                    raise Busy(f"{error.code}: {error.reason}", retry_after(error.headers["Retry-After"])) from None
+                if error.code >= 500:
+                    raise Failing(f"error {error.code}", error.reason) from None
                 raise UsageError(_refusal(url, self._config.model, error.code, error.reason)) from None
             except (ValueError, KeyError, TypeError) as error:
                 raise UsageError(
                     f"teacher: {url} counts no tokens ({error}): set teacher.tokenizer to the name of an OpenAI model"
                 ) from None
-            except (OSError, http.client.HTTPException):
-                raise UsageError(_no_connection(url)) from None
+            except (OSError, http.client.HTTPException) as error:
+                self._raise_unconnected(error, url)
 
-        return count
+        return lambda text: self._backoff.call(lambda: count(text))
 
     def run(self, work: Iterable[tuple[int, Callable[[], Any]]], settle: Callable[[int, Any], None]) -> None:
         """Runs jobs with all the teacher's slots busy and gives (key, result) of each to `settle` when it ends, in any order,
-        one at a time. The first error is raised at once, whatever still waits for an answer; no result that is there is lost."""
+        one at a time. The first error is raised at once, whatever still waits for an answer (but what the cost ceiling has let out
+        is waited for); no result that is there is lost, and none is settled after the end."""
         jobs = iter(work)
-        taking, settling, over = threading.Lock(), threading.Lock(), threading.Event()
+        taking, settling, over = threading.Lock(), threading.Lock(), self._backoff.over
         ends: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         answered: set[threading.Thread] = set()
+        closed = False
 
         def worker() -> None:
             try:
@@ -196,48 +251,33 @@ class Client:
                     result = job[1]()
                     answered.add(threading.current_thread())
                     with settling:
-                        settle(job[0], result)
+                        if not closed:
+                            settle(job[0], result)
                     answered.discard(threading.current_thread())
                 ends.put(None)
             except BaseException as error:
                 ends.put(error)
 
+        ceiling: CeilingReached | None = None
         try:
             for _ in range(self.workers):
                 threading.Thread(target=worker, daemon=True).start()  # the end of the process waits for none of them
             for _ in range(self.workers):
-                if (error := ends.get()) is not None:
+                error = ends.get()
+                if isinstance(error, CeilingReached):
+                    ceiling = error
+                    over.set()
+                elif error is not None and ceiling is None:
                     raise error
-        finally:
+            if ceiling is not None:
+                raise ceiling
+        except BaseException:
             over.set()
             for thread in tuple(answered):
                 thread.join()
-
-
-def _reply(completion: ChatCompletion) -> Reply:
-    """The first choice. What the client makes of a body that is none of the API's is no ChatCompletion, or only by name."""
-    if isinstance(completion.choices, list) and not completion.choices:
-        return Reply("", "empty", None)
-    choice = completion.choices[0]
-    text, finish_reason = choice.message.content or "", choice.finish_reason or ""
-    if not isinstance(text, str) or not isinstance(finish_reason, str):
-        raise TypeError("its content is no text")
-    fingerprint = completion.system_fingerprint if isinstance(completion.system_fingerprint, str) else None
-    costs = [_tokens(completion.usage, name) for name in USAGE]
-    if not all(part.isascii() or _is_unicode(part) for part in (text, finish_reason, fingerprint or "")):
-        return Reply("", "text that is no Unicode", None, *costs)
-    return Reply(text, finish_reason, fingerprint, *costs)
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold it: JSON may hold halves of a surrogate pair, which no tokenizer reads."""
-    return not any("\ud800" <= one <= "\udfff" for one in text)
-
-
-def _tokens(usage: Any, name: str) -> int:
-    """What the server says that this request cost; 0 when that is no number of tokens."""
-    found = getattr(usage, name, None)
-    return found if type(found) is int and 0 <= found < _MOST_TOKENS else 0
+            with settling:
+                closed = True
+            raise
 
 
 def _authorization(user: str | None, password: str | None) -> dict[str, str]:
@@ -248,18 +288,9 @@ def _authorization(user: str | None, password: str | None) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
-def usage(*replies: Reply) -> dict[str, int]:
-    """The tokens that these replies cost, as a row's fields."""
-    return {name: sum(getattr(reply, name) for reply in replies) for name in USAGE}
-
-
 def _short(text: str, most: int = 200) -> str:
     """The beginning of what a server said, on one line, without the keys that it repeats."""
     return without_secrets(" ".join(text.split()))[:most]
-
-
-def _no_connection(url: str) -> str:
-    return f"teacher: {url} refuses connections: start the server or mend teacher.server.base_url (or OPENAI_BASE_URL)"
 
 
 def _refusal(url: str, model: str, status: int, message: str) -> str:
@@ -273,15 +304,16 @@ def _refusal(url: str, model: str, status: int, message: str) -> str:
 
 
 @contextmanager
-def connect(config: Teacher) -> Iterator[Client]:
-    """The teacher of the profile; an embedded one is started here and stopped on the way out, whatever happens."""
+def connect(config: Teacher, before: Mapping[str, int] | None = None) -> Iterator[Client]:
+    """The teacher of the profile; an embedded one is started here and stopped on the way out, whatever happens. `before`: the tokens
+    that earlier runs have spent."""
     with ExitStack() as stack:
         urls: list[str | None]
         if isinstance(config.server, EmbeddedTeacher):
             embedded = config.server
-            servers = [stack.enter_context(_embedded(embedded.context)) for _ in range(embedded.servers)]
+            servers = [stack.enter_context(embedded_process.started(embedded.context)) for _ in range(embedded.servers)]
             urls = [f"{address()}/v1" for address in servers]
-            yield Client(config, urls, key="embedded")
+            yield Client(config, urls, "embedded", before or {})
         else:
             url = os.environ.get("OPENAI_BASE_URL") or config.server.base_url
             if url is not None:
@@ -289,48 +321,4 @@ def connect(config: Teacher) -> Iterator[Client]:
             key = os.environ.get("OPENAI_API_KEY")
             if key is None and url is not None:
                 key = "none"  # local servers ask for no key, the client insists on one
-            yield Client(config, [url], key)
-
-
-@contextmanager
-def _embedded(context: int) -> Iterator[Callable[[], str]]:
-    """Starts one embedded server; the function it gives waits for the address."""
-    command = [
-        sys.executable,
-        "-m",
-        "magicoder_repro.data.embedded_server",
-        str(embedded_model.gguf()),
-        str(context),
-    ]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
-        try:
-            yield lambda: _address(process, log)
-        finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
-
-
-def _address(process: subprocess.Popen[str], log: IO[bytes]) -> str:
-    """The first line that the server prints."""
-    lines: queue.Queue[str] = queue.Queue()
-    assert process.stdout is not None
-    stdout = process.stdout
-    threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            line = lines.get(timeout=0.5).strip()
-        except queue.Empty:
-            if process.poll() is None:
-                continue
-            line = ""
-        if line.startswith("http"):
-            return line
-        break
-    log.seek(0)
-    tail = log.read().decode(errors="replace").strip().splitlines()[-1:]
-    raise UsageError(f"teacher: the embedded server did not start ({' '.join(tail) or 'no message'})")
+            yield Client(config, [url], key, before or {})

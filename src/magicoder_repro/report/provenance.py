@@ -8,7 +8,7 @@ from typing import Any
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Manifest
-from magicoder_repro.data.teacher import USAGE
+from magicoder_repro.data.reply import USAGE
 from magicoder_repro.profile import Recipe
 
 _DEVICES = (1, 2, 4, 8)
