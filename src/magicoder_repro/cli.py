@@ -337,7 +337,11 @@ def score(
         ),
     ] = None,
     sanitized: Annotated[
-        bool, typer.Option("--sanitize", help="Clean the samples up first, by the rules the paper used for MBPP.")
+        bool,
+        typer.Option(
+            "--sanitize",
+            help="humaneval, mbpp: clean the samples up first, as EvalPlus' sanitizer did for MBPP and for base models.",
+        ),
     ] = False,
     partial: Annotated[
         bool,

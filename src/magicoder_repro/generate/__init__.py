@@ -3,7 +3,12 @@
 from magicoder_repro.stage import Stage
 
 GENERATE = Stage(
-    "generate", "a model's completions", "generate.complete:build", schedule=frozenset({"label"}), shares="model"
+    "generate",
+    "a model's completions",
+    "generate.complete:build",
+    version=2,
+    schedule=frozenset({"label"}),
+    shares="model",
 )
 PUBLISHED = Stage("published", "published answers", "generate.published:build", schedule=frozenset({"key"}))
 ANSWERS = Stage(

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from magicoder_repro.benchmarks.base import Ask
+from magicoder_repro.generate import text
 
 _TAIL = 16  # tokens at the end of a row in which a stop is looked for
 
@@ -70,11 +71,7 @@ class Model:
 
     def complete(self, asks: Sequence[Ask], decoding: Decoding, seed: int = 0) -> list[str]:
         """One completion for each prompt of a batch, cut before its first stop."""
-        bos = self._tokenizer.bos_token_id
-        rows = [
-            ([] if bos is None else [bos]) + self._tokenizer(ask.prompt, add_special_tokens=False).input_ids
-            for ask in asks
-        ]
+        rows = [text.prompt_ids(self._tokenizer, ask) for ask in asks]
         width = max(len(row) for row in rows)
         padding = [width - len(row) for row in rows]
         ids = torch.tensor(
@@ -109,5 +106,8 @@ class Model:
                     [_Ended(self._tokenizer, asks, padding, width, decoding.max_tokens)]
                 ),
             )
-        texts = self._tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        return [ask.cut(text) for ask, text in zip(asks, texts, strict=True)]
+        answers = output[:, width:].tolist()
+        return [
+            text.completion(self._tokenizer, ask, row, answer, self._pad)
+            for ask, row, answer in zip(asks, rows, answers, strict=True)
+        ]
