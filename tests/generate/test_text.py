@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from magicoder_repro.benchmarks.base import Ask
-from magicoder_repro.generate import text
+from magicoder_repro.generate.text import completion_text, prompt_ids
 
 PAD = 2
 
@@ -28,7 +28,7 @@ def _ask(prompt: str = "x:", stops: tuple[str, ...] = (), **ways: bool) -> Ask:
 
 
 def _completion(tokenizer: PreTrainedTokenizerFast, ask: Ask, answer: list[int]) -> str:
-    return text.completion(tokenizer, ask, text.prompt_ids(tokenizer, ask), answer, PAD)
+    return ask.cut(completion_text(tokenizer, ask, prompt_ids(tokenizer, ask), answer, PAD))
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast, *words: str) -> list[int]:
@@ -65,8 +65,8 @@ def test_stops_are_looked_for_in_the_answer_alone(sentencepiece: PreTrainedToken
 def test_bos_comes_from_the_script_or_from_the_tokenizer(
     sentencepiece: PreTrainedTokenizerFast, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    ids = text.prompt_ids(sentencepiece, _ask())
-    assert ids[0] == 1 and ids.count(1) == 1 and text.prompt_ids(sentencepiece, _ask(together=True)) == ids
+    ids = prompt_ids(sentencepiece, _ask())
+    assert ids[0] == 1 and ids.count(1) == 1 and prompt_ids(sentencepiece, _ask(together=True)) == ids
     without = tokenizer("x:", add_special_tokens=False).input_ids
-    assert text.prompt_ids(tokenizer, _ask()) == [1, *without]
-    assert text.prompt_ids(tokenizer, _ask(together=True)) == without  # has a BOS, and does not put it there itself
+    assert prompt_ids(tokenizer, _ask()) == [1, *without]
+    assert prompt_ids(tokenizer, _ask(together=True)) == without  # has a BOS, and does not put it there itself

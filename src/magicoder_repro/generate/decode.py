@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from magicoder_repro.benchmarks.base import Ask
-from magicoder_repro.generate import text
+from magicoder_repro.generate.text import completion_text, prompt_ids
 
 _TAIL = 16  # tokens at the end of a row in which a stop is looked for
 
@@ -71,7 +71,7 @@ class Model:
 
     def complete(self, asks: Sequence[Ask], decoding: Decoding, seed: int = 0) -> list[str]:
         """One completion for each prompt of a batch, cut before its first stop."""
-        rows = [text.prompt_ids(self._tokenizer, ask) for ask in asks]
+        rows = [prompt_ids(self._tokenizer, ask) for ask in asks]
         width = max(len(row) for row in rows)
         padding = [width - len(row) for row in rows]
         ids = torch.tensor(
@@ -108,6 +108,6 @@ class Model:
             )
         answers = output[:, width:].tolist()
         return [
-            text.completion(self._tokenizer, ask, row, answer, self._pad)
+            ask.cut(completion_text(self._tokenizer, ask, row, answer, self._pad))
             for ask, row, answer in zip(asks, rows, answers, strict=True)
         ]

@@ -15,15 +15,13 @@ def prompt_ids(tokenizer: Any, ask: Ask) -> list[int]:
     return ids if ask.together or bos is None else [bos, *ids]
 
 
-def completion(tokenizer: Any, ask: Ask, prompt: Sequence[int], answer: Sequence[int], pad: int) -> str:
-    """The text of an answer, cut before its first stop. `prompt`: from `prompt_ids`; `answer`: may end in `pad`."""
+def completion_text(tokenizer: Any, ask: Ask, prompt: Sequence[int], answer: Sequence[int], pad: int) -> str:
+    """The text of an answer, with what follows a stop. `prompt`: from `prompt_ids`; `answer`: new ids, then `pad` as often as wanted."""
     length = next((at for at in range(len(answer), 0, -1) if answer[at - 1] != pad), 0)
-    skip = not ask.special_tokens
     before = list(prompt) if ask.together else []
     if before and before[0] == tokenizer.bos_token_id:
         before = before[1:]
+    skip = not ask.special_tokens
     whole: str = tokenizer.decode([*before, *answer[:length]], skip_special_tokens=skip)
     text = whole[len(tokenizer.decode(before, skip_special_tokens=skip)) :]
-    if ask.special_tokens and tokenizer.eos_token:
-        text = text.partition(tokenizer.eos_token)[0]
-    return ask.cut(text)
+    return text.partition(tokenizer.eos_token)[0] if ask.special_tokens and tokenizer.eos_token else text
