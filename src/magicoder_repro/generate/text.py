@@ -16,7 +16,7 @@ def prompt_ids(tokenizer: Any, ask: Ask) -> list[int]:
 
 
 def completion_text(tokenizer: Any, ask: Ask, prompt: Sequence[int], answer: Sequence[int], pad: int) -> str:
-    """The text of an answer, with what follows a stop. `prompt`: from `prompt_ids`; `answer`: new ids, then `pad` as often as wanted."""
+    """The text of an answer, with what follows a stop. `prompt`: from `prompt_ids`; `answer`: new ids, and `pad` up to its end."""
     length = next((at for at in range(len(answer), 0, -1) if answer[at - 1] != pad), 0)
     before = list(prompt) if ask.together else []
     if before and before[0] == tokenizer.bos_token_id:
