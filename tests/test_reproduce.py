@@ -240,6 +240,7 @@ RUN = {
     f"{MAGICODER} prompts humaneval -o prompts.jsonl": "",
     f"{MAGICODER} seeds documents.jsonl --language java -o seeds/": "",
     f"{MAGICODER} decontaminate records.jsonl -o clean/": "",
+    f"{MAGICODER} audit records.jsonl --expect 1": "records",
     "make help": "make archive",
     "make plan": "nodes are up to date",
     "make plan PROFILE=released-one": "score/magicoder-s-ds/mbpp",

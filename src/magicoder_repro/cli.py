@@ -214,6 +214,29 @@ def decontaminate(
 
 
 @app.command()
+def audit(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Records as JSONL, or the folder of a data set of a run.")
+    ],
+    expect: Annotated[
+        int | None,
+        typer.Option(min=1, help="Records of another set than OSS-Instruct, whose 75,197 are expected without it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON in place of the table.")] = False,
+) -> None:
+    """Check a set of training records against what the paper says of it: how many, repeated, contaminated, empty, in Python,
+    unfinished, how long. Exit code 1 when something is off.
+
+    \b
+    magicoder audit data-oss_instruct-decontaminated.jsonl
+    magicoder audit runs/smoke/decontaminate/evol-instruct --expect 16 --json
+    """
+    from magicoder_repro.data import audit as audits
+
+    raise typer.Exit(audits.command(data, expect, as_json))
+
+
+@app.command()
 def prompts(
     benchmark: Annotated[str, typer.Argument(help=f"One of {', '.join(benchmarks.NAMES)}.")],
     out: _Out,
@@ -353,7 +376,11 @@ def score(
         ),
     ] = None,
     sanitized: Annotated[
-        bool, typer.Option("--sanitize", help="Clean the samples up first, by the rules the paper used for MBPP.")
+        bool,
+        typer.Option(
+            "--sanitize",
+            help="humaneval, mbpp: clean the samples up first, as EvalPlus' sanitizer did for MBPP and for base models.",
+        ),
     ] = False,
     partial: Annotated[
         bool,

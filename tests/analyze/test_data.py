@@ -9,6 +9,7 @@ import pytest
 
 from magicoder_repro import artifact, profile
 from magicoder_repro.analyze import data as analyze
+from magicoder_repro.data import code_alpaca
 from magicoder_repro.errors import UsageError
 
 _ALPACA = [{"instruction": "Sort a list of numbers.", "input": "", "output": "sorted(numbers)"}]
@@ -54,9 +55,33 @@ def test_similarity_is_fitted_on_code_alpaca_where_it_is_at_hand(
     assert after["evol-instruct"]["mean"] != before["evol-instruct"]["mean"]  # its words are not as rare any more
 
 
+def test_code_alpaca_is_formed_as_by_the_public_code(home: Path) -> None:
+    """What `form_codealpaca_instruction` of its preprocess_data.py gives."""
+    rows = [
+        *_ALPACA,
+        {"instruction": "Add them.", "input": " 1, 2\n", "output": "3"},
+        {"instruction": "Do nothing.", "input": " \n", "output": ""},
+        {"instruction": "Say it.", "output": "it"},
+    ]
+    path = home / "code-alpaca" / "code_alpaca_20k.json"
+    path.write_text(json.dumps(rows))
+    assert code_alpaca.pairs(path) == [
+        ("Sort a list of numbers.", "sorted(numbers)"),
+        ("Add them.\nInput:  1, 2\n", "3"),
+        ("Do nothing.", ""),
+        ("Say it.", "it"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("{}", "not a list"), ("[]", "not a list"), ('[{"instruction": "a"}]', "record 1 has no text"), ("[", "not JSON")],
+    [
+        ("{}", "not a list"),
+        ("[]", "not a list"),
+        ('[{"instruction": "a"}]', "record 1 has no text"),
+        ('[{"instruction": "a", "output": "b", "input": 1}]', "record 1: the field 'input' is not text"),
+        ("[", "not JSON"),
+    ],
 )
 def test_a_code_alpaca_that_is_none_is_refused(
     text: str, expected: str, home: Path, model_folder: Path, tmp_path: Path

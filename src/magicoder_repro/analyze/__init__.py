@@ -2,4 +2,4 @@
 
 from magicoder_repro.stage import Stage
 
-ANALYZE = Stage("analyze", "figures of the training data", "analyze.data:build")
+ANALYZE = Stage("analyze", "figures of the training data", "analyze.data:build", version=2)

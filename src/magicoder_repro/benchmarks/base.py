@@ -66,7 +66,7 @@ class File:
 @dataclass(frozen=True)
 class Protocol:
     """What a protocol's name stands for. `files`: of each subset (`None` where there are none); `sanitized`: whether the paper's
-    script cleaned the answers up before they were judged."""
+    script cleaned the answers to its own prompt up before they were judged."""
 
     files: Mapping[str | None, File]
     sanitized: bool = False
@@ -79,9 +79,18 @@ class Ask:
     task_id: str
     prompt: str
     stops: tuple[str, ...]
+    together: bool = False
+    """As the harnesses of base models do it: the tokenizer begins the prompt in its own way, and the answer is decoded with it, which
+    keeps the space that SentencePiece drops at a text's start. Else as the paper's scripts do: BOS first, if any, and alone."""
+    special_tokens: bool = False
+    """Whether they stay in the answer, which then ends before the text of EOS."""
+    four_spaces: bool = False
+    """Whether tabs in the answer become four spaces."""
 
     def cut(self, text: str) -> str:
         """The text before the first stop in it."""
+        if self.four_spaces:
+            text = text.replace("\t", "    ")
         return text[: min([len(text), *(at for stop in self.stops if (at := text.find(stop)) >= 0)])]
 
 
@@ -194,6 +203,10 @@ class Benchmark:
         if name not in self.protocols:
             raise UsageError(f"--protocol {name}: one of {', '.join(self.protocols)}")
         return self.protocols[name]
+
+    def sanitized(self, protocol: str, prompt: str) -> bool:
+        """Whether answers are cleaned up before they are judged. `prompt`: the style of the question, or `published`."""
+        return self.protocol(protocol).sanitized
 
     # prompts and programs
 

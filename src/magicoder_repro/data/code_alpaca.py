@@ -19,11 +19,17 @@ def find() -> Path | None:
 
 
 def pairs(path: Path) -> list[tuple[str, str]]:
-    """(instruction, output) of each record."""
+    """(instruction, output) of each record; where there is an input, it follows the instruction as the public code has it there."""
     rows = list(records.read_jsonl(path, _FIELDS)) if path.suffix == ".jsonl" else records.read_json(path)
     if not isinstance(rows, list) or not rows:
         raise UsageError(f"{path}: not a list of records with 'instruction' and 'output'")
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not all(isinstance(row.get(field), str) for field in _FIELDS):
             raise UsageError(f"{path}: record {number} has no text in 'instruction' and 'output'")
-    return [(row["instruction"], row["output"]) for row in rows]
+        if not isinstance(row.get("input", ""), str):
+            raise UsageError(f"{path}: record {number}: the field 'input' is not text")
+    return [(_question(row["instruction"], row.get("input", "")), row["output"]) for row in rows]
+
+
+def _question(instruction: str, given: str) -> str:
+    return f"{instruction}\nInput: {given}" if given.strip() else instruction

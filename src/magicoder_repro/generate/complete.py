@@ -162,7 +162,7 @@ def _requests(
     for position, one in enumerate(wanted):
         text = one.ask.prompt
         if text not in ids:
-            ids[text] = tokens.ids(text)
+            ids[text] = tokens.ids(one.ask)
         room, why = _room(len(ids[text]), setting, tokens.context)
         if room <= 0:
             asked[one.name].unasked[one.ask.task_id] = why

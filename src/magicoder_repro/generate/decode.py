@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from magicoder_repro.generate.engines import Completion, Decoding, Request, Settle
+from magicoder_repro.generate.text import completion_text
 from magicoder_repro.profile import TransformersEngine
 
 _TAIL = 16  # tokens at the end of a row in which a stop is looked for
@@ -138,7 +139,7 @@ class Transformers:
         return any(stop in tail for stop in request.ask.stops)
 
     def _completion(self, request: Request, row: Sequence[int]) -> Completion:
-        text: str = self._tokenizer.decode(row, skip_special_tokens=True)
+        text = completion_text(self._tokenizer, request.ask, request.ids, row, self._pad)
         cut = request.ask.cut(text)
         full = len(row) >= request.room and row[-1] not in (self._eos, self._pad)
         return Completion(cut, truncated=full and cut == text)

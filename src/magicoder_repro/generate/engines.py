@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from magicoder_repro import environment
 from magicoder_repro.benchmarks.base import Ask
+from magicoder_repro.generate.text import prompt_ids
 from magicoder_repro.profile import Engine as Settings
 from magicoder_repro.profile import ServerEngine, TransformersEngine, VllmEngine
 
@@ -76,11 +77,9 @@ class Tokens:
         smaller = None if isinstance(settings, TransformersEngine) else settings.context
         self.context = min(longest, smaller or longest)
 
-    def ids(self, prompt: str) -> list[int]:
-        """A prompt as the model is given it: BOS, where the tokenizer has one, and the text without special tokens."""
-        bos = self._tokenizer.bos_token_id
-        found: list[int] = self._tokenizer(prompt, add_special_tokens=False).input_ids
-        return found if bos is None else [bos, *found]
+    def ids(self, ask: Ask) -> list[int]:
+        """A prompt as the model is given it."""
+        return prompt_ids(self._tokenizer, ask)
 
 
 def seed_of(seed: int, name: str, task_id: str, sample: int) -> int:

@@ -6,5 +6,6 @@ SCORE = Stage(
     "score",
     "pass@1 by running every completion in the sandbox",
     "score.stage:build",
+    version=2,
     schedule=frozenset({"label", "scoring.workers", "scoring.executor"}),
 )

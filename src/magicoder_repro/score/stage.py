@@ -109,7 +109,7 @@ def _judged(
     }
     result = None
     if samples:
-        sanitized = benchmark.protocol(protocol).sanitized
+        sanitized = any(benchmark.sanitized(protocol, one.prompt) for one in here.values())
         label, place = work.config["label"], work.private / "judging"
         partial = any(one.prompt == "published" for one in here.values())
         result = run.score(

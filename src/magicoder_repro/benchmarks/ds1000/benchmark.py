@@ -25,7 +25,7 @@ from magicoder_repro.benchmarks.base import (
 from magicoder_repro.benchmarks.ds1000 import judge, original, original_judge
 from magicoder_repro.benchmarks.ds1000.environment import ENVIRONMENT, ORIGINAL_ENVIRONMENT
 
-_STOPS = ("</code>", "# SOLUTION END", "END SOLUTION", FENCE)
+_STOPS = ("</code>", "# SOLUTION END")
 _LIBRARIES = ("Matplotlib", "Numpy", "Pandas", "Pytorch", "Scipy", "Sklearn", "Tensorflow")
 _SIMPLIFIED = File(
     "DS-1000",
@@ -95,8 +95,9 @@ class LibraryProblems(Benchmark):
         return f"{about['library']}/{about['perturbation_origin_id']}" if "perturbation_origin_id" in about else None
 
     def ask(self, task: records.Record, style: Style) -> Ask:
+        """Base models as bigcode's harness at be2a44c asks them: the paper's own script knows instruction prompts only."""
         if style == "completion":
-            return Ask(self.task_id(task), task["prompt"], _STOPS)
+            return Ask(self.task_id(task), task["prompt"], _STOPS, together=True, special_tokens=True)
         return Ask(self.task_id(task), prompts.magicoder(*prompts.ds1000(task["prompt"])), (FENCE,))
 
     def unknown(self, dataset: Dataset) -> str:

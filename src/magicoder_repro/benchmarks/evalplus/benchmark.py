@@ -41,7 +41,7 @@ SLOW = frozenset({
     *(f"Mbpp/{number}" for number in (599, 255, 392, 271, 603, 123, 592, 389)),
 })  # fmt: skip
 """Tasks whose canonical solution takes seconds: they go first, in pieces, so that no core waits at the end."""
-_STOPS = ("\nclass ", "\ndef ", "\n#", "\n@", "\nprint", "\nif ", "\nassert", FENCE)
+_END_OF_TEXT = ("<|endoftext|>", "<|endofmask|>", "</s>")
 _FORMAT = 4  # of the ground truth on disk
 _OF_JUDGE = ("undecided", "budget_used", "ground_truth")  # of an answer; not of a verdict
 _WHOLE = (0, 1)
@@ -59,12 +59,9 @@ class EvalPlus(Benchmark):
         family: str,
         protocols: Mapping[str, Protocol],
         instruction: Callable[[str], tuple[str, str]],
-        bare: Callable[[str], str],
-        stops: tuple[str, ...],
         columns: tuple[str, str] | None = None,
     ) -> None:
-        self.name, self.family, self.protocols = name, family, protocols
-        self._instruction, self._bare, self._stops = instruction, bare, stops
+        self.name, self.family, self.protocols, self._instruction = name, family, protocols, instruction
         if columns:
             self.reference = {
                 (None, metric): column for metric, column in zip(("pass@1", "pass@1+"), columns, strict=True)
@@ -79,18 +76,24 @@ class EvalPlus(Benchmark):
         return super().find(protocol, subset, data)
 
     def ask(self, task: records.Record, style: Style) -> Ask:
+        """Base models as EvalPlus' `codegen` at 1895d2f asked them: the prompt as it is, no stop but texts of EOS. Tabs become spaces
+        as in its vLLM decoder, which ran CodeLlama (its transformers decoder, which ran DeepSeek-Coder, left them)."""
         if style == "completion":
-            return Ask(task["task_id"], self._bare(task["prompt"].strip()), self._stops)
+            return Ask(task["task_id"], task["prompt"], _END_OF_TEXT, together=True, four_spaces=True)
         return Ask(task["task_id"], prompts.magicoder(*self._instruction(task["prompt"])), (FENCE,))
+
+    def sanitized(self, protocol: str, prompt: str) -> bool:
+        """Nothing stops a base model: its answers to either set went through the sanitizer."""
+        return prompt == "completion" or super().sanitized(protocol, prompt)
 
     def generation(self, task: records.Record, text: str) -> records.Record:
         return {"solution": text}
 
     def assemble(self, task: records.Record, name: str, text: str, sanitized: bool) -> str:
-        """The `solution`, or the task's prompt and the `completion`; cleaned up as the paper's script did or not."""
+        """The `solution`, or the task's prompt and the `completion`; cleaned up by EvalPlus' sanitizer or not."""
         if sanitized:
             whole = text if name == "solution" else f"{task['prompt']}\n{text}"
-            return sanitize.sanitize(whole, task["entry_point"])
+            return sanitize.sanitize(whole, task["entry_point"], task["prompt"] if self.family == "humaneval" else None)
         return text if name == "solution" else str(task["prompt"]) + text
 
     def scorer(self, judging: Judging) -> str:
@@ -287,9 +290,7 @@ _MBPP = {
         }
     ),
 }
-_OF_HUMANEVAL = (prompts.humaneval, lambda text: text, _STOPS)
-_OF_MBPP = (prompts.mbpp, lambda text: text + "\n", (*_STOPS, '\n"""'))
-HUMANEVAL = EvalPlus("humaneval", "humaneval", _HUMANEVAL, *_OF_HUMANEVAL, ("humaneval", "humaneval_plus"))
-MBPP = EvalPlus("mbpp", "mbpp", _MBPP, *_OF_MBPP, ("mbpp", "mbpp_plus"))
-MINIBENCH_HUMANEVAL = EvalPlus("minibench-humaneval", "humaneval", _minibench("humaneval"), *_OF_HUMANEVAL)
-MINIBENCH_MBPP = EvalPlus("minibench-mbpp", "mbpp", _minibench("mbpp", sanitized=True), *_OF_MBPP)
+HUMANEVAL = EvalPlus("humaneval", "humaneval", _HUMANEVAL, prompts.humaneval, ("humaneval", "humaneval_plus"))
+MBPP = EvalPlus("mbpp", "mbpp", _MBPP, prompts.mbpp, ("mbpp", "mbpp_plus"))
+MINIBENCH_HUMANEVAL = EvalPlus("minibench-humaneval", "humaneval", _minibench("humaneval"), prompts.humaneval)
+MINIBENCH_MBPP = EvalPlus("minibench-mbpp", "mbpp", _minibench("mbpp", sanitized=True), prompts.mbpp)

@@ -1,4 +1,5 @@
-"""The paper's clean-up of MBPP samples: the rules of EvalPlus' sanitizer at commit 1895d2f (later versions have other rules)."""
+"""The clean-up of base models' answers, and of all answers to MBPP: the rules of EvalPlus' sanitizer at commit 1895d2f (later
+versions have other rules)."""
 
 from __future__ import annotations
 
@@ -7,15 +8,20 @@ import ast
 _FENCES = ("\n```python\n", "\n```\n")
 
 
-def sanitize(code: str, entry_point: str) -> str:
-    """What is left of a whole sample: the code block, cut after the functions, without functions that do not parse."""
+def sanitize(code: str, entry_point: str, prompt: str | None = None) -> str:
+    """What is left of a whole sample: the code block, cut after the functions, without functions that do not parse.
+
+    `prompt`: HumanEval's; what it has before the function stands in place of what the sample has there."""
     text = "\n" + code
     for fence in _FENCES:
         _, found, after = text.partition(fence)
         if found:
             text = "\n" + after.partition("\n```")[0]
-    head, found, body = text.partition(f"def {entry_point}")
-    body = f"def {entry_point}{body}" if found else f"def {entry_point}"
+    start = f"def {entry_point}"
+    head, found, body = text.partition(start)
+    if prompt is not None:
+        head, body = prompt.partition(start)[0], body if found else text
+    body = start + body
     text = head + "\n".join(_indented_part([_four_spaces(line) for line in body.splitlines()]))
     first, *functions = text.split("\ndef ")
     kept = [function for function in functions if _is(function, entry_point) or _parses("\ndef " + function)]

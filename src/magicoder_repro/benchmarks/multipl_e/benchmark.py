@@ -58,8 +58,9 @@ class MultiPLE(Benchmark):
         return str(task["name"])
 
     def ask(self, task: records.Record, style: Style) -> Ask:
-        """The completion format, for every model."""
-        return Ask(task["name"], task["prompt"].strip(), (*task["stop_tokens"], "<file_sep>"))
+        """The completion format for every model, as bigcode's harness at be2a44c has it (the stop `<file_sep>` came later)."""
+        stops = tuple(task["stop_tokens"])
+        return Ask(task["name"], task["prompt"].strip(), stops, together=True, special_tokens=True)
 
     def assemble(self, task: records.Record, name: str, text: str, sanitized: bool) -> str:
         """The whole `program`, or the task's stripped prompt, its `completion`, a newline and the tests."""
