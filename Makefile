@@ -18,7 +18,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
-.PHONY: help all rescore plan test lint check check-fast check-published check-ds1000 lock clean distclean record regress archive toolchains $(STAGES)
+.PHONY: help all rescore plan rehearse test lint check check-fast check-published check-ds1000 lock clean distclean record regress archive toolchains $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ rescore: $(READY) .envs/evalplus-0.3.1/.ready ## the authors' published answers,
 	@$(MAGICODER) rescore
 plan: $(READY) ## what would be made, why, and what is missing; nothing is made
 	@$(MAGICODER) plan --profile $(PROFILE)
+
+rehearse: $(READY) ## every node of a profile with all that is large made small (PROFILE=paper-cl): its numbers mean nothing
+	@$(MAGICODER) rehearse --profile $(PROFILE)
 
 corpus: $(READY) ## open-source documents of each language
 seeds: $(READY) ## seed snippets (PROTOCOL section 1)

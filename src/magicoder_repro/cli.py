@@ -172,6 +172,21 @@ def _run_of(profile: str, runs: Path | None) -> Run:
 
 
 @app.command()
+def rehearse(profile: _Profile = "paper-cl", runs: _Runs = None) -> None:
+    """Run every node of a profile with all that is large made small: random models, few records and tasks. No network, no GPU, minutes.
+
+    Its numbers mean nothing: it shows that the code, the environments and the launchers of the real run work on this machine.
+
+    \b
+    magicoder rehearse --profile paper-cl
+    """
+    from magicoder_repro import profile as profiles
+    from magicoder_repro.pipeline import rehearse as pipeline
+
+    pipeline.rehearse(profiles.load(profile), _run_of(f"rehearse-{Path(profile).stem}", runs))
+
+
+@app.command()
 def stages() -> None:
     """List the stages in pipeline order."""
     from magicoder_repro.pipeline import plan

@@ -380,6 +380,7 @@ class Greedy(_Generated):
 class Sampled(_Generated):
     """Several completions a task."""
 
+    tasks: int | None = Field(default=None, gt=0, description="the first so many tasks; all without it")
     samples: int = Field(gt=0)
     temperature: float = Field(gt=0)
     top_p: Share

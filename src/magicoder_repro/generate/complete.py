@@ -95,7 +95,7 @@ def build(work: Work) -> None:
             work.notes.append(f"{name}: {error}")
             asked[name] = Asked(**about, dataset=None, tasks=0, of=0, gap=str(error))
             continue
-        chosen = dataset.first(setting.tasks if isinstance(setting, Greedy) else None).tasks
+        chosen = dataset.first(setting.tasks).tasks
         for task in chosen:
             ask = benchmark.ask(task, style)
             wanted += [_Wanted(name, ask, sample) for sample in range(_copies(setting))]
