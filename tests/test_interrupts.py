@@ -66,7 +66,10 @@ def _ended(tmp_path: Path, body: str, number: int, *again: float) -> tuple[int, 
     for seconds in again:
         time.sleep(seconds)
         process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    try:
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
     return process.returncode, told
 
 
