@@ -85,6 +85,11 @@ def test_what_cleans_up_is_not_disturbed(tmp_path: Path) -> None:
     assert code == 130 and told.count("\n") == 1 and (tmp_path / "cleaned").exists()
 
 
+def test_what_is_registered_for_the_exit_runs(tmp_path: Path) -> None:
+    body = "import atexit; atexit.register(Path('left').touch); wait()\n    finally: pass"
+    assert _ended(tmp_path, body, signal.SIGTERM)[0] == 143 and (tmp_path / "left").exists()
+
+
 def test_no_process_outlives_one_that_is_killed_while_it_looks_for_groups() -> None:
     code = "import time; from pathlib import Path; from magicoder_repro.sandbox import cgroups; "
     code += (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from magicoder_repro.errors import Stopped
 
@@ -24,13 +27,17 @@ def came() -> int | None:
     return _came
 
 
-def over(code: int) -> None:
-    """The command is about to exit with this code. A further signal changes nothing; a thread that waits for what the error kept
-    from happening is not waited for."""
+def end(code: int) -> NoReturn:
+    """Ends the process, which has cleaned up after a signal. One more changes nothing; a thread that waits for what the error
+    kept from happening is not waited for."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(code))
     signal.setitimer(signal.ITIMER_REAL, _EXIT_SECONDS)
+    with suppress(OSError):
+        sys.stdout.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _stop(number: int, _: object) -> None:
