@@ -66,7 +66,10 @@ def _ended(tmp_path: Path, body: str, number: int, *again: float) -> tuple[int, 
     for seconds in again:
         time.sleep(seconds)
         process.send_signal(number)
-    _, told = process.communicate(timeout=30)
+    try:
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
     return process.returncode, told
 
 
@@ -80,6 +83,11 @@ def test_a_signal_ends_a_command_whatever_is_made_of_its_error(tmp_path: Path, m
 def test_what_cleans_up_is_not_disturbed(tmp_path: Path) -> None:
     code, told = _ended(tmp_path, _CLEANS, signal.SIGINT, 0.1, 0.2)
     assert code == 130 and told.count("\n") == 1 and (tmp_path / "cleaned").exists()
+
+
+def test_what_is_registered_for_the_exit_runs(tmp_path: Path) -> None:
+    body = "import atexit; atexit.register(Path('left').touch); wait()\n    finally: pass"
+    assert _ended(tmp_path, body, signal.SIGTERM)[0] == 143 and (tmp_path / "left").exists()
 
 
 def test_no_process_outlives_one_that_is_killed_while_it_looks_for_groups() -> None:

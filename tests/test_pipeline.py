@@ -72,12 +72,11 @@ def _content(**changes: Any) -> Any:
 
 
 NODES = plan.expand(profile.load("tiny"))
-SAME_WAY = {
-    "evol-instruct",
-    "base-model",
-    "analyze",
-}  # the teacher is asked as by oss-instruct; the others are done in one go, as most
-FIRST = list({node.stage.name: node.name for node in reversed(NODES) if node.stage.name not in SAME_WAY}.values())
+ELSEWHERE = {"oss-instruct", "evol-instruct", "sft"}  # below, where the run is killed; the same teacher; tests/train
+SAME_WAY = {"base-model", "analyze"}  # done in one go, as most
+FIRST = list(
+    {node.stage.name: node.name for node in reversed(NODES) if node.stage.name not in ELSEWHERE | SAME_WAY}.values()
+)
 """The first node of each stage, those that are killed in a way of their own."""
 
 

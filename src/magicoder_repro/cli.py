@@ -690,9 +690,8 @@ def main() -> NoReturn:
 
 
 def _stopped(code: int) -> NoReturn:
-    interrupts.over(code)
-    print("stopped: the same command goes on where it was", file=sys.stderr)
-    sys.exit(code)
+    print("stopped: the same command goes on where it was", file=sys.stderr, flush=True)
+    interrupts.end(code)
 
 
 def _unless_stopped() -> None:

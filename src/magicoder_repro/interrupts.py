@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from magicoder_repro.errors import Stopped
 
@@ -42,13 +44,17 @@ def held() -> Iterator[None]:
         raise Stopped(_came)
 
 
-def over(code: int) -> None:
-    """The command is about to exit with this code. A further signal changes nothing; a thread that waits for what the error kept
-    from happening is not waited for."""
+def end(code: int) -> NoReturn:
+    """Ends the process, which has cleaned up after a signal. One more changes nothing; a thread that waits for what the error
+    kept from happening is not waited for."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(code))
     signal.setitimer(signal.ITIMER_REAL, _EXIT_SECONDS)
+    with suppress(OSError):
+        sys.stdout.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _note(number: int, _: object) -> None:

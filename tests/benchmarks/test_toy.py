@@ -39,7 +39,7 @@ class Checkout:
     def run(self, *words: str, python: bool = False) -> subprocess.CompletedProcess[str]:
         """`magicoder WORDS`, or a Python program, to its end."""
         command = [sys.executable, *(("-c",) if python else ("-m", "magicoder_repro.cli")), *words]
-        return subprocess.run(command, env=self.variables, cwd=self.root, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=self.variables, cwd=self.root, capture_output=True, text=True, timeout=400)
 
     def score(self, samples: Path, out: Path, *words: str) -> Any:
         """The result of `magicoder score toy`."""

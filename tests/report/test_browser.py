@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.process
 Opener = Callable[..., Any]
@@ -62,9 +63,8 @@ def test_differing_tasks_come_first_and_open_side_by_side(opened: Opener, small_
     link = page.locator("#task-list li.changed a").nth(3)
     name = link.locator(".name").inner_text()
     link.click()
-    assert page.locator("#open-task").inner_text() == name and page.evaluate("location.hash").startswith(
-        "#task/humaneval/"
-    )
+    expect(page.locator("#open-task")).to_have_text(name)
+    assert page.evaluate("location.hash").startswith("#task/humaneval/")
     assert name.replace("/", "%2F") in page.evaluate("location.hash")
     assert page.locator("#panel .prompt pre").inner_text().strip()
     sides = page.locator("#panel .side")
@@ -75,7 +75,7 @@ def test_differing_tasks_come_first_and_open_side_by_side(opened: Opener, small_
 
 def test_a_link_opens_a_task_and_the_models_it_names(opened: Opener, small_report: Path) -> None:
     page = opened(small_report / "report.html", "#task/humaneval/HumanEval%2F7/magicoder/base")
-    assert page.locator("#open-task").inner_text() == "HumanEval/7"
+    expect(page.locator("#open-task")).to_have_text("HumanEval/7")
     heads = page.locator("#panel .side h4").all_inner_texts()
     assert heads[0].startswith("magicoder ") and heads[1].startswith("base ")
 
