@@ -98,11 +98,11 @@ def _write_gguf(folder: Path, path: Path) -> None:
 def generate(firm_folder: Path, tmp_path: Path) -> Callable[..., Path]:
     """Runs the stage's body; gives its folder."""
 
-    def run(name: str, engine: dict[str, Any], **decoding: Any) -> Path:
+    def run(name: str, engine: dict[str, Any], style: str = "completion", **decoding: Any) -> Path:
         config = {
             "benchmark": "minibench-humaneval",
             "protocol": "paper",
-            "style": "completion",
+            "style": style,
             "dtype": "float32",
             "engine": engine,
             "decoding": decoding,
