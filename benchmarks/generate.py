@@ -4,8 +4,8 @@
 
 The paper's script decodes fixed batches of 16 in order, until the last row of a batch ends by itself or at its limit (512 tokens
 there), and cuts the answers at the closing fence afterwards. Ours: each row ends at its fence (`order: paper`), and with `order:
-length` leaves its batch then. vLLM: one server of .envs/serve-cpu or .envs/serve, where that is built; its start is not counted. Greedy;
-the share of completions whose text is the paper's way's stands beside each. Without --model: SmolLM2-135M-Instruct, asked with the
+length` leaves its batch then. vLLM: one server of .envs/serve-cpu or .envs/serve, where that is built; its start is not counted.
+Greedy; how many texts are those of the paper's way stands beside each. Without --model: SmolLM2-135M-Instruct, asked with the
 paper's prompt. Writes generate.json beside this file.
 """
 

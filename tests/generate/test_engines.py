@@ -18,14 +18,19 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import yaml
 
-from magicoder_repro import records
+from magicoder_repro import artifact, environment, records
+from magicoder_repro import profile as profiles
 from magicoder_repro.benchmarks.base import Ask
 from magicoder_repro.errors import UsageError
 from magicoder_repro.generate.engines import Completion, Decoding, Engine, Request, Tokens, make, seed_of
+from magicoder_repro.pipeline import plan
 from magicoder_repro.profile import ServerEngine, TransformersEngine
 
+ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ["def f(x):", "import", "class Stack:\n    def push(self, x):\n", "x = [1, 2", "# sum\n"]
+ONE = {"samples": 1, "temperature": 1.0, "top_p": 1.0, "top_k": 1, "seed": 0}
 Generate = Callable[..., Path]
 
 
@@ -49,6 +54,7 @@ def test_rows_that_leave_their_batch_change_no_text(firm_folder: Path) -> None:
         stops = (long[0].text[9:11], long[2].text[3])
         requests = _requests(firm_folder, stops=stops)
         papers = _completed(one, requests, Decoding(batch=2))
+    assert len({one.text for one in long}) == len(PROMPTS) and len(set(long[1].text)) > 9
     assert any(cut.text != whole.text for cut, whole in zip(papers, long, strict=True))
     assert [one.truncated for one in papers] == [
         cut.text == whole.text for cut, whole in zip(papers, long, strict=True)
@@ -62,19 +68,28 @@ def test_what_is_done_is_not_asked_again_and_changes_nothing(firm_folder: Path) 
     with closing(make(firm_folder, "float32", TransformersEngine())) as one:
         whole = _completed(one, requests, drawn)
         rest: dict[int, Completion] = {}
-        one.complete(requests, drawn, {0, 1}, rest.__setitem__)
-    assert sorted(rest) == [2, 3, 4] and all(rest[at] == whole[at] for at in rest)
+        one.complete(requests, drawn, {0, 1, 2}, rest.__setitem__)
+    assert sorted(rest) == [3, 4] and all(rest[at] == whole[at] for at in rest)
 
 
-def test_a_prompt_without_room_is_that_tasks_gap_alone(generate: Generate) -> None:
-    """The tokenizer's tokens are bytes: some prompts of minibench are longer than the model's context of 512."""
-    together = generate("together", {"kind": "transformers"}, max_new_tokens=6, batch=30)
-    alone = generate("alone", {"kind": "transformers"}, max_new_tokens=6, batch=1)
+@pytest.mark.parametrize(
+    ("style", "setting", "limit"),
+    [
+        ("magicoder", {"max_new_tokens": 6}, "the model's context is 512"),
+        ("completion", {**ONE, "max_tokens": 160}, "max_tokens is 160"),
+    ],
+)
+def test_a_prompt_without_room_is_that_tasks_gap_alone(
+    generate: Generate, style: str, setting: dict[str, Any], limit: str
+) -> None:
+    """The tokenizer's tokens are bytes: prompts of minibench are that long."""
+    together = generate("together", {"kind": "transformers"}, style, **setting, batch=30)
+    alone = generate("alone", {"kind": "transformers"}, style, **setting, batch=1)
     (about,) = records.read_json(together / "benchmarks.json").values()
     samples = list(records.read_jsonl(together / "minibench-humaneval.jsonl"))
     assert 0 < len(about["unasked"]) < len(samples) == about["tasks"]
     for name, why in about["unasked"].items():
-        assert why.startswith("no room for a completion: its prompt has ") and why.endswith("context is 512"), name
+        assert why.startswith("no room for a completion: its prompt has ") and why.endswith(limit), name
     blank = [row["task_id"] for row in samples if not row["completion"]]
     assert set(about["unasked"]) <= set(blank) and len(blank) == len(about["unasked"]) + about["empty"]
     assert samples == list(records.read_jsonl(alone / "minibench-humaneval.jsonl"))
@@ -83,9 +98,10 @@ def test_a_prompt_without_room_is_that_tasks_gap_alone(generate: Generate) -> No
 
 @pytest.mark.process
 def test_a_server_gives_transformers_greedy_text(firm_folder: Path, llama_server: str) -> None:
+    room = 14  # llama.cpp keeps keys and values in half precision
     with closing(make(firm_folder, "float32", TransformersEngine())) as one:
-        long = _completed(one, _requests(firm_folder), Decoding(batch=5))
-        requests = _requests(firm_folder, stops=(long[0].text[9:11],))
+        long = _completed(one, _requests(firm_folder, room), Decoding(batch=5))
+        requests = _requests(firm_folder, room, (long[0].text[9:11],))
         papers = _completed(one, requests, Decoding(batch=5))
     served = ServerEngine(kind="server", base_url=llama_server, model="firm", concurrency=3)
     with closing(make(firm_folder, "float32", served)) as other:
@@ -143,14 +159,14 @@ def _served(url: str) -> dict[str, Any]:
 def test_a_run_that_a_server_stopped_goes_on_and_ends_with_the_same_files(
     generate: Generate, llama_server: str, firm_folder: Path
 ) -> None:
-    drawn = {"samples": 2, "temperature": 0.8, "top_p": 0.9, "top_k": 0, "max_tokens": 300, "batch": 1, "seed": 5}
+    drawn = {"samples": 2, "temperature": 0.8, "top_p": 0.9, "top_k": 0, "max_tokens": 170, "batch": 1, "seed": 5}
     with _relay(llama_server, lambda number: None) as (url, seen):
         whole = generate("whole", _served(url), **drawn)
     tokens = Tokens(firm_folder, TransformersEngine())
     assert len({body["seed"] for body in seen}) == len(seen) and all("batch" not in body for body in seen)
     for body in seen:
         assert body["prompt"][0] == 1 and all(isinstance(one, int) for one in body["prompt"])
-        assert body["max_tokens"] + len(body["prompt"]) == 300 <= tokens.context
+        assert body["max_tokens"] + len(body["prompt"]) == 170 <= tokens.context
         assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (0.8, 0.9, 0, 0.0)
         assert body["stop"]
     with (
@@ -168,6 +184,50 @@ def test_a_run_that_a_server_stopped_goes_on_and_ends_with_the_same_files(
 def test_a_server_that_is_not_there_is_one_line(generate: Generate) -> None:
     with pytest.raises(UsageError, match=r"http://127.0.0.1:9/v1/ refuses connections .* generation.engine.base_url"):
         generate("nobody", _served("http://127.0.0.1:9/v1"), max_new_tokens=2, batch=1)
+
+
+def _node(tmp_path: Path, engine: dict[str, Any] | None, batch: int = 8) -> plan.Node:
+    """The node of the profile smoke's base model and humaneval, with an engine."""
+    content = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
+    content["models"] = {"base": content["models"]["base"]}
+    content["evaluate"]["humaneval"]["batch"] = batch
+    if engine is not None:
+        content["generation"]["engine"] = engine
+    (tmp_path / "profile.yaml").write_text(yaml.safe_dump(content))
+    nodes = plan.expand(profiles.load(str(tmp_path / "profile.yaml")))
+    return next(node for node in nodes if node.name == "generate/base/humaneval")
+
+
+def test_where_a_server_is_makes_nothing_stale_and_what_decides_does(tmp_path: Path) -> None:
+    def identity(engine: dict[str, Any] | None, batch: int = 8) -> dict[str, Any]:
+        node = _node(tmp_path, engine, batch)
+        return artifact.without(node.config, node.stage.schedule)
+
+    server = {"kind": "server", "base_url": "http://one:8000/v1"}
+    same = {**server, "base_url": "https://other/v1", "concurrency": 3, "model": "theirs"}
+    assert identity(server) == identity(same, batch=4)
+    assert identity(None) == identity({"kind": "transformers", "attention": "eager"})
+    others = [None, server, {**server, "context": 100}, {"kind": "transformers", "attention": "sdpa"}]
+    others += [{"kind": "transformers", "order": "length"}, {"kind": "vllm"}]
+    found = [identity(one) for one in others] + [identity(None, batch=4)]
+    assert all(one not in found[:at] for at, one in enumerate(found))
+
+
+def test_what_an_engine_needs_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not _node(tmp_path, None).missing()
+    monkeypatch.setattr(environment, "built", lambda name: None)
+    (gap,) = _node(tmp_path, {"kind": "vllm", "environment": "serve-cpu"}).missing()
+    assert gap.endswith("the environment serve-cpu is not built: run `make .envs/serve-cpu/.ready`")
+
+
+def test_one_name_on_a_server_is_one_models(tmp_path: Path) -> None:
+    content = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())
+    content["generation"]["engine"] = _served("http://here/v1")
+    (tmp_path / "profile.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(
+        UsageError, match=r"generation.engine.model: 'firm' is one model, .* serve each by its name here"
+    ):
+        profiles.load(str(tmp_path / "profile.yaml"))
 
 
 _STARTS = """

@@ -141,10 +141,9 @@ def _completions(
         progress.resume(len(done))
 
         def settle(position: int, completion: Completion) -> None:
-            if position not in done:
-                journal.add({"position": position, "text": completion.text, "truncated": completion.truncated})
-                done[position] = completion
-                progress.advance()
+            journal.add({"position": position, "text": completion.text, "truncated": completion.truncated})
+            done[position] = completion
+            progress.advance()
 
         if len(done) < len(requests):
             engine = engines.of(folder, work.config["dtype"], settings)

@@ -52,7 +52,8 @@ class Transformers:
             with torch.inference_mode():
                 rows = (self._shrinking if self._by_length else self._generated)(batch, ids, decoding)
             for request, row in zip(batch, rows, strict=True):
-                settle(request.position, self._completion(request, row))
+                if request.position not in done:
+                    settle(request.position, self._completion(request, row))
 
     def close(self) -> None:
         """Nothing was started."""
