@@ -56,24 +56,24 @@ class Backoff:
     def call(self, attempt: Callable[[], _Answer]) -> _Answer:
         """What the attempt gives. It may raise Busy, which is waited out as long as PATIENCE lasts (then a UsageError), or Failing,
         which is raised again after a few tries."""
-        is_over, sleep = tenacity.stop_when_event_set(self.over), tenacity.sleep_using_event(self.over)
+        sleep = tenacity.sleep_using_event(self.over)
         few_tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Failing),
             wait=tenacity.wait_exponential_jitter(multiplier=SHORT_WAIT, jitter=SHORT_WAIT),
-            stop=tenacity.stop_any(is_over, tenacity.stop_after_attempt(TRIES)),
+            stop=tenacity.stop_when_event_set(self.over) | tenacity.stop_after_attempt(TRIES),
             sleep=sleep,
             reraise=True,
         )
         patiently = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Busy),
             wait=_wait,
-            stop=tenacity.stop_any(is_over, self._is_hopeless),
+            stop=lambda state: self.over.is_set() or self._is_hopeless(state),
             before_sleep=self._tell,
             sleep=sleep,
             reraise=True,
         )
         try:
-            answer = patiently(few_tries, attempt)
+            answer: _Answer = patiently(few_tries, attempt)
         except Busy as busy:
             raise UsageError(
                 f"teacher: {self._server} has answered nothing for {self._silence() / 60:.0f} min ({busy}{_after(busy)}): "
@@ -114,7 +114,8 @@ def _wait(state: tenacity.RetryCallState) -> float:
     asked = _busy(state).retry_after
     if asked is not None:
         return asked + random.uniform(0, min(FIRST_WAIT, 1 + asked) / 4)
-    return min(FIRST_WAIT * 2 ** (state.attempt_number - 1), LONGEST_WAIT) + random.uniform(0, FIRST_WAIT / 4)
+    doubled = FIRST_WAIT * (1 << min(state.attempt_number - 1, 10))
+    return min(doubled, LONGEST_WAIT) + random.uniform(0, FIRST_WAIT / 4)
 
 
 def _after(busy: Busy) -> str:
