@@ -42,8 +42,12 @@ class Failing(Exception):
         self.reason, self.said = reason, said
 
 
+class Over(Exception):
+    """The stage ended while a thread waited."""
+
+
 class Backoff:
-    """Calls a server until it answers. `over` ends every wait; `reached`: it has answered before."""
+    """Calls a server until it answers. `over` ends every wait, by Over; `reached`: it has answered before."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -56,20 +60,19 @@ class Backoff:
     def call(self, attempt: Callable[[], _Answer]) -> _Answer:
         """What the attempt gives. It may raise Busy, which is waited out as long as PATIENCE lasts (then a UsageError), or Failing,
         which is raised again after a few tries."""
-        sleep = tenacity.sleep_using_event(self.over)
         few_tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Failing),
             wait=tenacity.wait_exponential_jitter(multiplier=SHORT_WAIT, jitter=SHORT_WAIT),
-            stop=tenacity.stop_when_event_set(self.over) | tenacity.stop_after_attempt(TRIES),
-            sleep=sleep,
+            stop=tenacity.stop_after_attempt(TRIES),
+            sleep=self._sleep,
             reraise=True,
         )
         patiently = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Busy),
             wait=_wait,
-            stop=lambda state: self.over.is_set() or self._is_hopeless(state),
+            stop=self._is_hopeless,
             before_sleep=self._tell,
-            sleep=sleep,
+            sleep=self._sleep,
             reraise=True,
         )
         try:
@@ -84,6 +87,10 @@ class Backoff:
             self._last_answer = time.monotonic()
             self._quiet_until = min(self._quiet_until, self._last_answer + _TELL_EVERY)
         return answer
+
+    def _sleep(self, seconds: float) -> None:
+        if self.over.wait(seconds):
+            raise Over
 
     def _silence(self) -> float:
         return time.monotonic() - self._last_answer
