@@ -107,6 +107,7 @@ def stage(
             for node in plan.exactly(plan.expand(loaded), names):
                 pipeline.make(node, Run(runs, store), node.name in (again or ()))
     except errors.Stopped as stop:  # `run` says so
+        interrupts.over(stop.code)
         raise SystemExit(stop.code) from None
 
 

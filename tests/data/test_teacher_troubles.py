@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import struct
 import threading
@@ -24,6 +25,9 @@ from magicoder_repro import profile as profiles
 from magicoder_repro.data import EVOL_INSTRUCT, OSS_INSTRUCT, backoff, budget, evol_instruct, oss_instruct, teacher
 from magicoder_repro.data.reply import Reply
 from magicoder_repro.errors import UsageError
+from magicoder_repro.pipeline import plan
+from magicoder_repro.pipeline import run as pipeline
+from magicoder_repro.pipeline.store import Run
 
 GOOD = "[Problem Description]\nSum a list.\n\n[Solution]\n```python\nsum(x)\n```"
 SEEDS = 12
@@ -163,7 +167,7 @@ def test_a_busy_server_is_waited_for_longer_and_longer(
         work = stage(server, concurrency=1)
     assert _kept(work) == list(range(SEEDS)) and len(server.seen) == SEEDS + 4
     gaps = [later - sooner for sooner, later in zip(server.times[2:7], server.times[3:7], strict=False)]
-    assert all(0.1 * 2**n <= gap < 0.1 * 2**n + 0.1 for n, gap in enumerate(gaps))
+    assert len(gaps) == 4 and all(0.1 * 2**n <= gap < 0.1 * 2**n + 5 for n, gap in enumerate(gaps))
     (told,) = [line for line in capsys.readouterr().err.splitlines() if "asking again" in line]
     assert f"{status}: " in told and "slow down" in told and "30 min" in told
 
@@ -187,7 +191,7 @@ def test_retry_after_is_kept_to(is_date: bool, stage: Any, monkeypatch: pytest.M
 
     with serving(answer) as server:
         assert len(_kept(stage(server, concurrency=1))) == SEEDS
-    assert 0.9 < server.times[1] - server.times[0] < 3
+    assert 0.9 < server.times[1] - server.times[0] < 30
 
 
 @pytest.mark.parametrize(
@@ -441,20 +445,24 @@ def test_no_minute_has_more_requests_than_the_limit(stage: Any, monkeypatch: pyt
     monkeypatch.setattr(budget, "_LOOK_EVERY", 0.01)
     with serving(lambda *_: (200, GOOD)) as server:
         assert len(_kept(stage(server, limits={"requests_per_minute": 4}))) == SEEDS
-    assert all(later - sooner > 0.5 for sooner, later in zip(server.times, server.times[4:], strict=False))
+    assert all(later - sooner > 0.3 for sooner, later in zip(server.times, server.times[4:], strict=False))
+    assert server.times[-1] - server.times[0] > 1
+
+
+def test_requests_count_with_the_tokens_that_they_took(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "_MINUTE", 60.0)
+    with serving(lambda *_: (200, GOOD)) as server:
+        # 37 tokens each once answered, 2,500 and the bytes of the prompt at the most before
+        assert len(_kept(stage(server, limits={"tokens_per_minute": 5000}, concurrency=1))) == SEEDS
+    assert server.times[-1] - server.times[0] < 50
 
 
 def test_no_minute_has_more_tokens_than_the_limit(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "_MINUTE", 0.6)
+    monkeypatch.setattr(budget, "_MINUTE", 0.3)
     monkeypatch.setattr(budget, "_LOOK_EVERY", 0.01)
-    with serving(lambda *_: (200, GOOD)) as server:
-        # 37 tokens each once answered, 2,000 to 3,000 more at the most before
-        limits = {"tokens_per_minute": 4000 + 3 * 37}
-        assert len(_kept(stage(server, limits=limits, max_tokens=2500, concurrency=1))) == SEEDS
-        slow = server.times[-1] - server.times[0]
-        limits = {"tokens_per_minute": 100}  # less than one request: one at a time
-        assert len(_kept(stage(server, limits=limits, max_tokens=100, concurrency=4))) == SEEDS
-    assert slow < 0.6
+    with serving(lambda *_: (200, GOOD)) as server:  # of one request alone
+        assert len(_kept(stage(server, limits={"tokens_per_minute": 30}))) == SEEDS
+    assert server.times[-1] - server.times[0] > 11 * 0.25
 
 
 PRICES = {"prompt_per_million": 1000.0, "completion_per_million": 10_000.0}  # a reply of the server here: $0.03 + $0.07
@@ -509,3 +517,23 @@ def test_limits_and_prices_make_nothing_stale(node: Any) -> None:
 
 def test_a_text_without_marks_is_its_own_answer() -> None:
     assert Reply(GOOD, "stop", None).answer() == GOOD
+
+
+def test_the_plan_says_what_the_teacher_will_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = profiles.load("oss-instruct-open")
+    assert loaded.teacher
+    cost = profiles.Cost(prompt_per_million=1.0, completion_per_million=2.0)
+    priced = loaded.model_copy(update={"teacher": loaded.teacher.model_copy(update={"cost": cost})})
+    pipeline.show(priced, Run(tmp_path, tmp_path / "store"), ["oss-instruct"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "asks" in line]
+    found = re.search(r"asks 80,000 times: about ([\d.]+) million prompt and ([\d.]+) million completion tokens", line)
+    assert (
+        found and "(at most 200.0 million)" in line and "an estimate: replies as long as the released records" in line
+    )
+    prompt, completion = map(float, found.groups())
+    assert 0.2 < prompt / 80 < 0.5 and 0.3 < completion / 80 < 1  # thousands a request
+    about, most = (float(one) for one in re.findall(r"(?:about|most) \$([\d.]+)", line))
+    assert about == pytest.approx(prompt + 2 * completion, abs=0.2) and most == pytest.approx(prompt + 400, abs=0.2)
+    smoke = plan.expand(profiles.load("smoke"))
+    (evolved,) = [node.takes for node in smoke if node.stage is EVOL_INSTRUCT]
+    assert evolved == "asks 32 times: at most 12,800 completion tokens"

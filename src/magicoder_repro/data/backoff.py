@@ -42,8 +42,12 @@ class Failing(Exception):
         self.reason, self.said = reason, said
 
 
+class Over(Exception):
+    """The stage ended while a thread waited."""
+
+
 class Backoff:
-    """Calls a server until it answers. `over` ends every wait; `reached`: it has answered before."""
+    """Calls a server until it answers. `over` ends every wait, by Over; `reached`: it has answered before."""
 
     def __init__(self, server: str) -> None:
         self._server = server
@@ -56,24 +60,23 @@ class Backoff:
     def call(self, attempt: Callable[[], _Answer]) -> _Answer:
         """What the attempt gives. It may raise Busy, which is waited out as long as PATIENCE lasts (then a UsageError), or Failing,
         which is raised again after a few tries."""
-        is_over, sleep = tenacity.stop_when_event_set(self.over), tenacity.sleep_using_event(self.over)
         few_tries = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Failing),
             wait=tenacity.wait_exponential_jitter(multiplier=SHORT_WAIT, jitter=SHORT_WAIT),
-            stop=tenacity.stop_any(is_over, tenacity.stop_after_attempt(TRIES)),
-            sleep=sleep,
+            stop=tenacity.stop_after_attempt(TRIES),
+            sleep=self._sleep,
             reraise=True,
         )
         patiently = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Busy),
             wait=_wait,
-            stop=tenacity.stop_any(is_over, self._is_hopeless),
+            stop=self._is_hopeless,
             before_sleep=self._tell,
-            sleep=sleep,
+            sleep=self._sleep,
             reraise=True,
         )
         try:
-            answer = patiently(few_tries, attempt)
+            answer: _Answer = patiently(few_tries, attempt)
         except Busy as busy:
             raise UsageError(
                 f"teacher: {self._server} has answered nothing for {self._silence() / 60:.0f} min ({busy}{_after(busy)}): "
@@ -84,6 +87,10 @@ class Backoff:
             self._last_answer = time.monotonic()
             self._quiet_until = min(self._quiet_until, self._last_answer + _TELL_EVERY)
         return answer
+
+    def _sleep(self, seconds: float) -> None:
+        if self.over.wait(seconds):
+            raise Over
 
     def _silence(self) -> float:
         return time.monotonic() - self._last_answer
@@ -114,7 +121,8 @@ def _wait(state: tenacity.RetryCallState) -> float:
     asked = _busy(state).retry_after
     if asked is not None:
         return asked + random.uniform(0, min(FIRST_WAIT, 1 + asked) / 4)
-    return min(FIRST_WAIT * 2 ** (state.attempt_number - 1), LONGEST_WAIT) + random.uniform(0, FIRST_WAIT / 4)
+    doubled = FIRST_WAIT * (1 << min(state.attempt_number - 1, 10))
+    return min(doubled, LONGEST_WAIT) + random.uniform(0, FIRST_WAIT / 4)
 
 
 def _after(busy: Busy) -> str:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from magicoder_repro.data.backoff import Over
 from magicoder_repro.data.reply import USAGE, Reply
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Cost, Teacher
@@ -18,10 +19,6 @@ _LOOK_EVERY = 0.5  # seconds, whether the stage was stopped
 
 class CeilingReached(UsageError):
     """The next request could cost more than is left."""
-
-
-class Stopped(Exception):
-    """The stage ended while a request waited for its turn."""
 
 
 @dataclass
@@ -53,7 +50,7 @@ class Budget:
             while not (self._is_affordable(most) and self._is_within_limits(prompt + completion)):
                 self._changed.wait(_LOOK_EVERY)
                 if self._over.is_set():
-                    raise Stopped
+                    raise Over
             sent = _Sent(time.monotonic(), prompt + completion, most)
             self._waited_for.append(sent)
             if self._limits.requests_per_minute or self._limits.tokens_per_minute:

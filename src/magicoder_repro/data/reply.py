@@ -59,7 +59,9 @@ def of_completion(completion: ChatCompletion, most: int) -> Reply:
     if isinstance(choices, list) and not choices:
         return Reply("", "empty", None)
     choice = completion.choices[0]
-    if choice.finish_reason == "error" or isinstance(getattr(choice, "error", None), dict):  # it broke off on the way
+    if str(choice.finish_reason) == "error" or isinstance(
+        getattr(choice, "error", None), dict
+    ):  # it broke off on the way
         raise ErrorInside(getattr(choice, "error", None) or "finish_reason error")
     text, finish_reason = choice.message.content or "", choice.finish_reason or ""
     if not isinstance(text, str) or not isinstance(finish_reason, str):

@@ -22,6 +22,7 @@ from magicoder_repro.data import (
     SEEDS,
     SELECT,
     decontaminate,
+    estimate,
 )
 from magicoder_repro.errors import UsageError, nearest
 from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, engines, published
@@ -72,7 +73,7 @@ STAGES: tuple[Stage, ...] = (
 class Node:
     """A stage with a subject. `inputs`: the node that each input of the stage comes from. `facts`: what of this machine goes into the
     config (a file's hash, a tool's version). `missing`: what the node needs and is not here, each with the mend; the work goes on
-    without it and the report says so."""
+    without it and the report says so. `takes`: what the work takes, where that can be said before."""
 
     name: str
     stage: Stage
@@ -80,6 +81,7 @@ class Node:
     inputs: Mapping[str, str] = field(default_factory=dict)
     facts: Callable[[], Mapping[str, Any]] = dict
     missing: Callable[[], Sequence[str]] = tuple
+    takes: str = ""
 
 
 def expand(profile: Profile) -> list[Node]:
@@ -164,14 +166,18 @@ def _data(profile: Profile) -> Iterator[Node]:
     for name, one in profile.data.items():
         raw = f"{one.kind}/{name}"
         if isinstance(one, OssInstruct):
-            yield Node(raw, OSS_INSTRUCT, asked, {"seeds": "seeds"}, missing=_no_key(profile))
+            assert profile.teacher and profile.seeds
+            takes = estimate.of_oss_instruct(profile.teacher, sum(profile.seeds.per_language.values()))
+            yield Node(raw, OSS_INSTRUCT, asked, {"seeds": "seeds"}, missing=_no_key(profile), takes=takes)
             unique = {"seed": one.deduplicate_seed}
             yield Node(f"deduplicate/{name}", DEDUPLICATE, unique, {"records": raw})
             raw = f"deduplicate/{name}"
         elif isinstance(one, EvolInstruct):
             config = {**asked, "records": one.records, "max_tokens": one.max_tokens}
             inputs = {"records": finished(profile, one.source)}
-            yield Node(raw, EVOL_INSTRUCT, config, inputs, missing=_no_key(profile))
+            assert profile.teacher
+            takes = estimate.of_evol_instruct(profile.teacher, one.records, one.max_tokens)
+            yield Node(raw, EVOL_INSTRUCT, config, inputs, missing=_no_key(profile), takes=takes)
         elif isinstance(one, Released):
             yield Node(raw, RELEASED, {"dataset": one.dataset, "revision": one.revision, "key": f"data.{name}.dataset"})
         else:

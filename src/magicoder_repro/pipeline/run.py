@@ -116,6 +116,8 @@ def show(profile: Profile, run: Run, targets: Sequence[str] = (), verify: bool =
     for node in nodes:
         depth = 0 if "/" not in node.name else 1
         tell(f"{'  ' * depth}{node.name:{44 - 2 * depth}} {states[node.name].reason or 'up to date'}")
+        if states[node.name].reason and node.takes:
+            tell(f"{'  ' * (depth + 1)}{node.takes}")
         for gap in node.missing() if states[node.name].reason else ():
             tell(f"{'  ' * (depth + 1)}missing: {gap}")
     stale = sum(state.reason is not None for state in states.values())
