@@ -75,6 +75,8 @@ def test_stops_are_looked_for_in_the_answer_alone(sentencepiece: PreTrainedToken
     ask = _ask("x:\nx", ("\n",), together=True)
     assert _completion(sentencepiece, ask, _ids(sentencepiece, "x", "\n", "x")) == "x"
     assert _completion(sentencepiece, ask, [PAD, PAD]) == ""
+    ask = _ask(together=True, special_tokens=True)
+    assert completion_text(sentencepiece, ask, prompt_ids(sentencepiece, ask), [5, 0, 5, 0, 0], pad=0) == "x<unk>x"
 
 
 def test_bos_comes_from_the_script_or_from_the_tokenizer(
