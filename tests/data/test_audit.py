@@ -115,7 +115,7 @@ def test_the_command_prints_a_table_or_json_and_says_what_is_off(
     folder = _set(tmp_path / "set")
     assert audit.command(folder, 4, as_json=False) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split() == ["records", "4", "4", "ok"] and "median 3, 95% 3, most 3" in lines[-3]
+    assert lines[2].split() == ["records", "4", "4", "ok"] and "median 3, 95% 3, most 3" in lines[-3]
     assert audit.command(folder, 5, as_json=True) == 1
     shown = capsys.readouterr()
     content = json.loads(shown.out)

@@ -182,7 +182,8 @@ def _spread(lengths: Sequence[int]) -> dict[str, int]:
 
 def _tell(found: Audit) -> None:
     width = max(len(check.name) for check in found.checks)
-    tell(f"{found.data}")
+    tell(f"{found.data}:")
+    tell(f"  {'':{width}}  {'found':>8}  {'expected':>16}")
     for check in found.checks:
         mark = "OFF" if check.fault else "ok" if check.wanted else ""
         tell(f"  {check.name:{width}}  {check.count:>8,}  {check.wanted:>16}  {mark}".rstrip())

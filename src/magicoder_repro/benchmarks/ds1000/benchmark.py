@@ -95,7 +95,8 @@ class LibraryProblems(Benchmark):
         return f"{about['library']}/{about['perturbation_origin_id']}" if "perturbation_origin_id" in about else None
 
     def ask(self, task: records.Record, style: Style) -> Ask:
-        """Base models as bigcode's harness at be2a44c asks them: the paper's own script knows instruction prompts only."""
+        """Magicoder as the paper's script asks it, which decodes answers alone: where one begins indented (71 problems end in an
+        indented mark), SentencePiece drops a space of it, as in the paper. Base models as bigcode's harness at be2a44c asks them."""
         if style == "completion":
             return Ask(self.task_id(task), task["prompt"], _STOPS, together=True, special_tokens=True)
         return Ask(self.task_id(task), prompts.magicoder(*prompts.ds1000(task["prompt"])), (FENCE,))
