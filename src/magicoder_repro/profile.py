@@ -295,6 +295,9 @@ class Recipe(_Strict):
     attention: Literal["sdpa", "eager", "flash_attention_2"]
     seed: Seed
     checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
+    speed: Literal["paper", "fast"] = Field(
+        default="paper", description="micro-batches padded as the paper ran them, or the same steps on packed rows"
+    )
 
 
 Protocol = Literal["paper", "current"]

@@ -192,7 +192,7 @@ def _models(profile: Profile) -> Iterator[Node]:
                 _of_folder(model.source),
             )
         elif isinstance(model, TrainedModel):
-            recipe = profile.recipes[model.recipe].model_dump(mode="json")
+            recipe = profile.recipes[model.recipe].model_dump(mode="json", exclude_defaults=True)
             training = {"recipe": recipe, "label": f"sft {name}", "saved_dtype": _origin(profile, name).dtype}
             inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
             yield Node(f"sft/{name}", SFT, training, inputs)
