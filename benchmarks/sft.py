@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import math
 import random
 import statistics
 import tempfile
@@ -45,18 +46,19 @@ SHAPES = {
 }
 DEFAULT = list(SHAPES)[:2]
 SOURCE = (
-    "drawn: log-normal, mean 560 tokens, sigma 0.42; half of each a response. From the size of the released file (203 MB, 75,197 records, "
-    "seeds included) and from max_length 1216, which the authors chose to hold nearly all; the records themselves were not at hand"
+    "drawn: log-normal, mean 600 tokens, sigma 0.4, cut at 1216; about half of each a response. An estimate from the size of the "
+    "released file (203 MB, 75,197 records, seeds included) and from max_length, which the authors chose to hold nearly all; the "
+    "released records themselves were not at hand"
 )
 
 
 def drawn(count: int) -> list[dict[str, list[int]]]:
     """Records of random tokens whose lengths are distributed as SOURCE says."""
     draw = random.Random(0)
-    sigma, mean = 0.42, 560.0
+    mean, sigma = 600, 0.4
     made = []
     for _ in range(count):
-        length = min(MAX_LENGTH, max(80, round(draw.lognormvariate(torch.tensor(mean).log().item() - sigma**2 / 2, sigma))))
+        length = min(MAX_LENGTH, max(80, round(draw.lognormvariate(math.log(mean) - sigma**2 / 2, sigma))))
         ids = [draw.randrange(3, 1000) for _ in range(length)]
         prompt = round(length * draw.uniform(0.35, 0.65))
         made.append({"input_ids": ids, "labels": [tokenize.IGNORED] * prompt + ids[prompt:]})

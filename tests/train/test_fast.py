@@ -75,7 +75,9 @@ def test_losses_and_weights_are_those_of_the_papers_micro_batches(
 def test_tokens_weigh_the_same_whatever_the_processes(processes: int) -> None:
     """DDP's mean over the processes gives each response token 1 / (those of its micro-batch x micro-batches of the step)."""
     records = _records(16)
-    records = [{**record, "input_ids": [number + 300, *record["input_ids"][1:]]} for number, record in enumerate(records)]
+    records = [
+        {**record, "input_ids": [number + 300, *record["input_ids"][1:]]} for number, record in enumerate(records)
+    ]
     steps = packing.PackedSteps(records, batch=16, micro_batch=2, processes=processes, capacity=150, pad=EOS)
     found: dict[int, list[float]] = {}
     assert len(steps) == processes
@@ -84,7 +86,9 @@ def test_tokens_weigh_the_same_whatever_the_processes(processes: int) -> None:
             begins = row["cu_seq_lens"].tolist()
             firsts = {start: row["input_ids"][0, start].item() - 300 for start in begins[:-1]}
             for place, weight in zip(row["kept"].tolist(), row["weights"].tolist(), strict=True):
-                found.setdefault(firsts[max(start for start in firsts if start <= place)], []).append(weight / processes)
+                found.setdefault(firsts[max(start for start in firsts if start <= place)], []).append(
+                    weight / processes
+                )
     counts = [sum(label != tokenize.IGNORED for label in record["labels"]) for record in records]
     for number, count in enumerate(counts):
         together = count + counts[number ^ 1]
@@ -110,7 +114,9 @@ def test_records_of_a_row_do_not_see_each_other(attention: str, model_folder: Pa
     """The logits of a record are the same in a row of three as alone."""
     records = [record for record in _records(24) if EOS not in record["input_ids"][:-1]][:3]
     trainer = fast.PackedTrainer(model=_model(model_folder, attention), args=_arguments(tmp_path))
-    losses = [trainer.compute_loss(trainer.model, row).item() for row in packing.pack([[one] for one in records], 1, EOS)]
+    losses = [
+        trainer.compute_loss(trainer.model, row).item() for row in packing.pack([[one] for one in records], 1, EOS)
+    ]
     (row,) = packing.pack([[one] for one in records], 1000, EOS)
     assert trainer.compute_loss(trainer.model, row).item() == pytest.approx(sum(losses), abs=1e-5)
     with torch.no_grad():

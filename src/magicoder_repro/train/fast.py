@@ -33,7 +33,7 @@ class PackedTrainer(MicroBatchMeanTrainer):
         self._fused = _fused_loss()
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Adds up the gradients of the rows, which processes exchange at the last one only. Returns this process's loss of the step."""
+        """This process's loss of the step. The rows' gradients are added up; processes exchange them at the last row only."""
         model.train()
         rows = self._prepare_inputs(inputs)["rows"]
         total = torch.zeros((), device=self.args.device)

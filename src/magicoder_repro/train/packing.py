@@ -63,9 +63,7 @@ def pack(micro_batches: Sequence[Sequence[Record]], capacity: int, pad: int) -> 
         records += micro_batch
         weights += [1 / (counted * len(micro_batches)) if counted else 0.0] * len(micro_batch)
     hidden = [number for number, record in enumerate(records) if pad in record["input_ids"][:-1]]
-    lengths = {
-        number: len(record["input_ids"]) for number, record in enumerate(records) if number not in hidden
-    }
+    lengths = {number: len(record["input_ids"]) for number, record in enumerate(records) if number not in hidden}
     rows = [_row([(records[number], weights[number]) for number in row]) for row in first_fit(lengths, capacity)]
     for number in hidden:
         row = _row([(records[number], weights[number])])
