@@ -39,7 +39,10 @@ def _contents(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): artifact.content_sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in _TIMED and not path.name.endswith((".lock", ".files"))
+        if path.is_file()
+        and path.name not in _TIMED
+        and not path.name.endswith((".lock", ".files"))
+        and artifact.LOGS not in path.parts
     }
 
 
@@ -178,6 +181,7 @@ def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(
     assert stale(scoring__workers=1, scoring__executor={"kind": "slurm"}) == set()
     assert stale(teacher__concurrency=7, teacher__give_up_after=9, teacher__server__servers=1) == set()
     assert stale(recipes__stage_of_1__checkpoint_steps=0) == set()
+    assert stale(training={"processes": 2, "price_per_hour": 5.0}) == set()
     assert stale(scoring__memory_mb=1000) == scores
     assert stale(scoring__ds1000_seconds=9.0) == set()  # no benchmark of this profile reads it
     assert stale(analysis__similarity_bins=12) == {"analyze"}

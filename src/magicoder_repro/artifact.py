@@ -31,6 +31,8 @@ MANIFEST = "manifest.json"
 # How libraries in Rust (safetensors) and C++ (torch.save) report a failed write; the latter does not say which error it was.
 _OS_ERROR = re.compile(r"\(os error (?P<number>\d+)\)|inline_container\.cc:.*(unexpected pos|write failed)")
 _PRIVATE = "work"  # journals and checkpoints of a running stage; not part of the result
+LOGS = "logs"
+"""The folder in a result for what is told of its making with times and host names: kept beside its files, none of them."""
 
 
 class Manifest(BaseModel):
@@ -73,6 +75,13 @@ class Work:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    @property
+    def logs(self) -> Path:
+        """A folder for logs: they stay with the result, and are no part of what later stages depend on."""
+        path = self.out / LOGS
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
 
 @dataclass(frozen=True)
 class Request:
@@ -112,9 +121,9 @@ def without(config: Mapping[str, Any], keys: frozenset[str], parents: str = "") 
 
 
 def output_files(folder: Path) -> Iterator[Path]:
-    """The files of a result, without its manifest, sorted."""
+    """The files of a result, without its manifest and logs, sorted."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / MANIFEST and path.relative_to(folder).parts[0] != _PRIVATE:
+        if path.is_file() and path != folder / MANIFEST and path.relative_to(folder).parts[0] not in (_PRIVATE, LOGS):
             yield path
 
 
@@ -212,7 +221,7 @@ def build(request: Request, body: Callable[[Work], None], again: bool = False) -
     except BaseException as error:
         if not any(path.stat().st_size for path in partial.rglob("*") if path.is_file() and path != mark):
             shutil.rmtree(partial)  # nothing to go on with
-        if (number := _failed_write(error)) is not None:
+        if (number := failed_write(error)) is not None:
             raise OSError(number, os.strerror(number), str(partial)) from error
         raise
     if not mark.is_file():
@@ -254,7 +263,7 @@ def is_ours(folder: Path) -> bool:
     return all(path.is_dir() or path.parent == private for path in folder.rglob("*"))
 
 
-def _failed_write(error: BaseException) -> int | None:
+def failed_write(error: BaseException) -> int | None:
     """The errno that a library wrote into the message of an exception of its own."""
     found = None if isinstance(error, OSError) else _OS_ERROR.search(str(error))
     return None if found is None else int(found["number"] or errno.ENOSPC)

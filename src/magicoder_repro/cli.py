@@ -109,6 +109,17 @@ def stage(
         raise SystemExit(stop.code) from None
 
 
+@app.command(hidden=True)
+def rank(
+    job: Path,
+    parent: Annotated[int, typer.Option(help="Process with which this one ends.")],
+) -> None:
+    """Work as one process of a training (what the stage `sft` starts for each device)."""
+    from magicoder_repro.train import launch
+
+    launch.work(job, parent)
+
+
 @app.command()
 def plan(
     stages: _Nodes = None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from magicoder_repro.errors import Stopped
 
@@ -24,6 +26,22 @@ def came() -> int | None:
     return _came
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """While the block runs a signal is only noted (`came`): the block looks, saves its work and ends. `Stopped` comes after it."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _note)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if _came is not None:
+        raise Stopped(_came)
+
+
 def over(code: int) -> None:
     """The command is about to exit with this code. A further signal changes nothing; a thread that waits for what the error kept
     from happening is not waited for."""
@@ -31,6 +49,12 @@ def over(code: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(code))
     signal.setitimer(signal.ITIMER_REAL, _EXIT_SECONDS)
+
+
+def _note(number: int, _: object) -> None:
+    global _came
+    if _came is None:
+        _came = number
 
 
 def _stop(number: int, _: object) -> None:

@@ -5,6 +5,7 @@ A misspelt key, a missing one or a wrong type is an error that names the key and
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping
@@ -281,6 +282,17 @@ Model = Annotated[
 ]
 
 
+class Lora(_Strict):
+    """Low-rank adapters (arXiv 2106.09685) are trained in the place of the weights, and merged into them at the end."""
+
+    rank: int = Field(gt=0)
+    alpha: float = Field(gt=0, description="what the adapters' product is multiplied by is alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: list[str] | None = Field(
+        default=None, min_length=1, description="names of the linear layers, as `q_proj`; null: all but the output"
+    )
+
+
 class Recipe(_Strict):
     """PROTOCOL section 4; one set for each of the two trainings."""
 
@@ -295,8 +307,21 @@ class Recipe(_Strict):
     attention: Literal["sdpa", "eager", "flash_attention_2"]
     seed: Seed
     checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
+    lora: Lora | None = Field(default=None, description="null, as in the paper: all weights are trained")
     speed: Literal["paper", "fast"] = Field(
         default="paper", description="micro-batches padded as the paper ran them, or the same steps on packed rows"
+    )
+
+
+class Training(_Strict):
+    """Where models are fine-tuned. What is trained does not depend on it, but for the last digits of sums: manifests and the report
+    name the devices."""
+
+    processes: int | None = Field(
+        default=None, gt=0, description="of one training, each with a GPU of its own; null: one a GPU, or one on a CPU"
+    )
+    price_per_hour: float | None = Field(
+        default=None, gt=0, description="of the machine, in any currency: the estimate of the time then gives the cost"
     )
 
 
@@ -459,6 +484,7 @@ class Profile(_Strict):
     models: dict[Name, Model] = Field(min_length=1)
     evaluate: dict[BenchmarkName, Evaluation] = {}
     generation: Generation | None = None
+    training: Training = Training()
     scoring: Scoring
     analysis: Analysis | None = None
     report: Report
@@ -513,6 +539,12 @@ def check_names(profile: Profile) -> None:
         if isinstance(data, EvolInstruct):
             _needed(f"data.{name}", profile, "teacher")
         _no_circle("data", name, {key: getattr(one, "source", None) for key, one in profile.data.items()})
+    for name, recipe in profile.recipes.items():
+        if recipe.attention == "flash_attention_2" and importlib.util.find_spec("flash_attn") is None:
+            raise UsageError(
+                f"recipes.{name}.attention: flash_attention_2 needs the package flash-attn, which no lock of ours has: "
+                "set sdpa, or install it into .envs/core"
+            )
     for name, model in profile.models.items():
         if isinstance(model, TrainedModel):
             _known(f"models.{name}.from", model.source, profile.models)

@@ -17,3 +17,5 @@ class Stage:
     schedule: frozenset[str] = frozenset()
     shares: str | None = None
     """The input that is loaded once for nodes which have it in common: one process makes them, one after the other."""
+    end_seconds: float = 10.0
+    """In which it ends by itself when it is stopped; then it is killed."""

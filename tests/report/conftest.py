@@ -164,7 +164,9 @@ def small(no_data: Path, tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     counts = {"base": (61, 56), "magicoder": (99, 91), "magicoder-s": (116, 96)}
     for seed, (model, (passed, plus)) in enumerate(counts.items()):
         run.node(
-            f"sft/{model}", {"records": 4, "steps": 3, "loss_first_third": 1.0, "loss_last_third": 0.8}, _RECIPE
+            f"sft/{model}",
+            {"records": 4, "steps": 3, "devices": 2, "loss_first_third": 1.0, "loss_last_third": 0.8},
+            _RECIPE,
         ) if seed else None
         if seed:
             log = [{"step": step, "epoch": 1.0, "loss": 1.2 / step, "learning_rate": 1e-5} for step in range(1, 9)]

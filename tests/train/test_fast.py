@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, TrainingArguments, set_seed
+from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, TrainingArguments
 
-from magicoder_repro.train import fast, packing, sft, tokenize
+from magicoder_repro.errors import BadResultError
+from magicoder_repro.train import fast, launch, packing, rank, tokenize
 
 EOS = 2
 
@@ -29,66 +33,63 @@ def _records(count: int, longest: int = 60) -> list[dict[str, list[int]]]:
     return records
 
 
-def _arguments(folder: Path, **more: Any) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(folder), learning_rate=5e-3, lr_scheduler_type="linear", warmup_steps=2, optim="adafactor",
-        max_grad_norm=-1.0, logging_steps=1, save_strategy="no", train_sampling_strategy="sequential", use_cpu=True,
-        dataloader_pin_memory=False, report_to=[], disable_tqdm=True, remove_unused_columns=False,
-        num_train_epochs=1, **more,
-    )  # fmt: skip
+def _train(model: Path, folder: Path, processes: int = 1, **recipe: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
+    """The losses of 24 records' two epochs of 3 steps, and the weights at the end."""
+    rows = [{**row, rank.LINE: line} for line, row in enumerate(_records(24), 1)]
+    Dataset.from_list(rows).save_to_disk(folder / "data")
+    job = {
+        "label": "t", "model": model, "data": folder / "data", "out": folder, "checkpoints": folder / "checkpoints",
+        "logs": folder / "logs", "resume": None, "saved_dtype": "float32", "bos_token_id": 1, "eos_token_id": EOS,
+        "pad_token_id": EOS, "tokens": 1000, "price_per_hour": None,
+        "recipe": {
+            "max_length": 64, "epochs": 2, "batch": 8, "micro_batch": 2, "learning_rate": 5e-3, "warmup_steps": 2,
+            "optimizer": "adafactor", "dtype": "float32", "attention": "sdpa", "seed": 42, "checkpoint_steps": 0, **recipe,
+        },
+    }  # fmt: skip
+    launch.run(rank.Job.model_validate(job), processes)
+    log = [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    return log, load_file(folder / "model.safetensors")
 
 
-def _trained(trainer: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
-    trainer.train()
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry], trainer.model.state_dict()
-
-
-def _model(folder: Path, attention: str) -> Any:
-    set_seed(42)
-    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention)
+def _same(
+    paper: tuple[list[float], dict[str, torch.Tensor]], ours: tuple[list[float], dict[str, torch.Tensor]]
+) -> None:
+    assert len(paper[0]) == 6 and paper[0][-1] < paper[0][0] - 0.1
+    assert ours[0] == pytest.approx(paper[0], abs=1e-4)
+    for name, weight in paper[1].items():
+        assert torch.allclose(weight, ours[1][name], atol=1e-4), name
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_losses_and_weights_are_those_of_the_papers_micro_batches(
     attention: str, model_folder: Path, tmp_path: Path
 ) -> None:
-    """Two epochs of 3 steps: every step's loss within 1e-4, the weights at the end close."""
-    records = _records(24) * 2
-    paper, weights = _trained(
-        sft.MicroBatchMeanTrainer(
-            model=_model(model_folder, attention),
-            args=_arguments(tmp_path, per_device_train_batch_size=2, gradient_accumulation_steps=4),
-            train_dataset=records,
-            data_collator=tokenize.Collator(EOS),
-        )
-    )
-    steps = packing.PackedSteps(records, batch=8, micro_batch=2, processes=1, capacity=120, pad=EOS)
-    args = _arguments(tmp_path, per_device_train_batch_size=1)
-    packed, ours = _trained(fast.PackedTrainer(model=_model(model_folder, attention), args=args, train_dataset=steps))
-    assert len(paper) == len(packed) == 6
-    assert paper == pytest.approx(packed, abs=1e-4) and paper[-1] < paper[0] - 0.1
-    for name, weight in weights.items():
-        assert torch.allclose(weight, ours[name], atol=1e-4), name
+    paper = _train(model_folder, tmp_path / "paper", attention=attention)
+    _same(paper, _train(model_folder, tmp_path / "fast", attention=attention, speed="fast"))
+    saved = [json.loads((tmp_path / speed / "config.json").read_text()) for speed in ("paper", "fast")]
+    assert saved[0] == saved[1]
+
+
+@pytest.mark.process
+def test_two_processes_make_the_same_steps(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its own number of rows."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    paper = _train(model_folder, tmp_path / "paper")
+    _same(paper, _train(model_folder, tmp_path / "fast", processes=2, speed="fast"))
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_tokens_weigh_the_same_whatever_the_processes(processes: int) -> None:
     """DDP's mean over the processes gives each response token 1 / (those of its micro-batch x micro-batches of the step)."""
-    records = _records(16)
-    records = [
-        {**record, "input_ids": [number + 300, *record["input_ids"][1:]]} for number, record in enumerate(records)
-    ]
-    steps = packing.PackedSteps(records, batch=16, micro_batch=2, processes=processes, capacity=150, pad=EOS)
+    records, share = _records(16), 16 // processes
     found: dict[int, list[float]] = {}
-    assert len(steps) == processes
     for process in range(processes):
-        for row in steps[process]:
+        mine = records[process * share : (process + 1) * share]
+        for row in packing.Collator(2, EOS)(mine)["rows"]:
             begins = row["cu_seq_lens"].tolist()
-            firsts = {start: row["input_ids"][0, start].item() - 300 for start in begins[:-1]}
             for place, weight in zip(row["kept"].tolist(), row["weights"].tolist(), strict=True):
-                found.setdefault(firsts[max(start for start in firsts if start <= place)], []).append(
-                    weight / processes
-                )
+                number = row["records"][sum(begin <= place for begin in begins) - 1]
+                found.setdefault(process * share + number, []).append(weight / processes)
     counts = [sum(label != tokenize.IGNORED for label in record["labels"]) for record in records]
     for number, count in enumerate(counts):
         together = count + counts[number ^ 1]
@@ -97,16 +98,34 @@ def test_tokens_weigh_the_same_whatever_the_processes(processes: int) -> None:
 
 def test_a_row_holds_whole_records_and_at_most_the_capacity() -> None:
     records = _records(64)
-    rows = packing.pack([records[place : place + 2] for place in range(0, 64, 2)], 120, EOS)
-    assert sum(row["input_ids"].shape[1] for row in rows) == sum(len(record["input_ids"]) for record in records)
-    whole = sorted(tuple(record["input_ids"]) for record in records)
-    parts = [part for row in rows for part in row["input_ids"][0].split(row["cu_seq_lens"].diff().tolist())]
-    assert sorted(tuple(part.tolist()) for part in parts) == whole
-    packed = [row for row in rows if "attention_mask" not in row]
-    assert len(rows) - len(packed) == 1  # the record with a pad id inside
-    sizes = [row["input_ids"].shape[1] for row in packed]
-    assert max(sizes) <= 120 and sum(sizes) > 0.9 * 120 * len(packed)
-    assert all(row["input_ids"].shape[1] == row["position_ids"].shape[1] == row["cu_seq_lens"][-1] for row in rows)
+    rows = packing.Collator(2, EOS)(records)["rows"]
+    assert sorted(number for row in rows for number in row["records"]) == list(range(64))
+    for row in rows:
+        parts = row["input_ids"][0].split(row["cu_seq_lens"].diff().tolist())
+        assert [part.tolist() for part in parts] == [records[number]["input_ids"] for number in row["records"]]
+        assert row["position_ids"][0].tolist() == [place for part in parts for place in range(len(part))]
+    assert [row["records"] for row in rows if "attention_mask" in row] == [[3]]  # it has a pad id inside
+    sizes = [row["input_ids"].shape[1] for row in rows if "attention_mask" not in row]
+    capacity = 2 * max(len(record["input_ids"]) for record in records)
+    assert max(sizes) <= capacity and sum(sizes) > 0.9 * capacity * len(sizes)
+
+
+def test_a_loss_that_is_no_number_names_the_lines_of_its_row(model_folder: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(model_folder)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    trainer = fast.PackedTrainer(model=model, args=_arguments(tmp_path))
+    batch = {**packing.Collator(2, EOS)(_records(4)), rank.LINE: [11, 12, 13, 14]}
+    with pytest.raises(BadResultError, match=r"step 1: the loss is nan on the records of lines (1[123], ){2}1[123]:"):
+        trainer.training_step(trainer.model, batch)
+
+
+def _arguments(folder: Path) -> TrainingArguments:
+    return TrainingArguments(output_dir=str(folder), use_cpu=True, dataloader_pin_memory=False, report_to=[])
+
+
+def _model(folder: Path, attention: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainingArguments
 
 from magicoder_repro import artifact, prompts
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Recipe
-from magicoder_repro.train import checkpoints, sft, tokenize
+from magicoder_repro.train import checkpoints, order, rank, sft, tokenize
 
 RECIPE: dict[str, Any] = {
     "max_length": 320,
@@ -40,6 +40,12 @@ def _records(folder: Path) -> Path:
     rows = [{"instruction": "i" * (n % 3 + 1), "output": f"return {n}" * (n % 4 + 1)} for n in range(10)]
     (folder / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def _build(model_folder: Path, records: Path, out: Path, config: dict[str, Any]) -> artifact.Manifest:
+    inputs = {"model": model_folder, "records": records}
+    artifact.build(artifact.Request("sft", out, config, inputs, "core"), sft.build)
+    return artifact.read_manifest(out)
 
 
 def test_prompt_and_response_become_ids_and_labels(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -72,39 +78,32 @@ def test_padding_is_on_the_right_and_masked() -> None:
     assert batch["attention_mask"].tolist() == [[True, True, True, False], [True, True, False, False]]
 
 
-@pytest.mark.parametrize(("devices", "steps"), [(1, 256), (2, 128), (8, 32), (256, 1)])
-def test_a_step_has_the_papers_batch_on_any_number_of_devices(devices: int, steps: int) -> None:
-    recipe = Recipe.model_validate({**RECIPE, "batch": 512})
-    assert sft.accumulation(recipe, devices) == steps
-    assert steps * devices * recipe.micro_batch == 512
+def test_a_process_never_splits_its_micro_batches_among_gpus(tmp_path: Path) -> None:
+    """Of three GPUs the Trainer would have given each a micro-batch (DataParallel), and made a step three times as large."""
+    arguments = TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=2, report_to=[])
+    arguments._n_gpu = 3
+    assert arguments.train_batch_size == 6
+    rank.one_gpu(arguments)
+    assert arguments.train_batch_size == 2 and arguments.n_gpu == 1
 
 
-@pytest.mark.parametrize("devices", [3, 512])
-def test_a_batch_that_devices_cannot_share_is_refused(devices: int) -> None:
-    with pytest.raises(UsageError, match=f"batch 512 is no multiple of micro_batch 2 x {devices} devices"):
-        sft.accumulation(Recipe.model_validate({**RECIPE, "batch": 512}), devices)
-
-
-def test_several_gpus_of_one_process_count_as_devices(
-    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_training_that_is_started_by_torchrun_is_refused(
+    model_folder: Path, tmp_path: Path, config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three GPUs cannot share a batch of 4: the Trainer would have given each of them a micro-batch and made it 12."""
-    monkeypatch.setattr(sft.TrainingArguments, "n_gpu", 3)
-    config = {"recipe": RECIPE, "label": "t", "saved_dtype": "float32"}
-    inputs = {"model": model_folder, "records": _records(tmp_path / "records")}
-    with pytest.raises(UsageError, match="x 3 devices"):
-        artifact.build(artifact.Request("sft", tmp_path / "out", config, inputs, "core"), sft.build)
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(UsageError, match="without torchrun"):
+        _build(model_folder, _records(tmp_path / "records"), tmp_path / "out", config(RECIPE))
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_record_without_a_response_token_stays_and_adds_no_loss(model_folder: Path, tmp_path: Path) -> None:
+def test_a_record_without_a_response_token_stays_and_adds_no_loss(
+    model_folder: Path, tmp_path: Path, config: Any
+) -> None:
     recipe = {**RECIPE, "epochs": 1, "batch": 11, "micro_batch": 1, "checkpoint_steps": 0}
     source = _records(tmp_path / "records") / "records.jsonl"
     source.write_text(source.read_text() + json.dumps({"instruction": "i" * 400, "output": "never reached"}) + "\n")
-    config = {"recipe": recipe, "label": "t", "saved_dtype": "float32"}
-    inputs = {"model": model_folder, "records": source.parent}
-    artifact.build(artifact.Request("sft", tmp_path / "out", config, inputs, "core"), sft.build)
-    manifest = artifact.read_manifest(tmp_path / "out")
-    assert manifest.counts["records"] == 11 and manifest.dropped == {}
+    manifest = _build(model_folder, source.parent, tmp_path / "out", config(recipe))
+    assert manifest.counts["records"] == 11 and manifest.counts["truncated"] == 1 and manifest.dropped == {}
     assert manifest.notes == ["1 records have no response token within max_length=320: they add no loss"]
 
     from transformers import AutoTokenizer
@@ -121,33 +120,24 @@ def test_a_record_without_a_response_token_stays_and_adds_no_loss(model_folder: 
     assert all(parameter.isfinite().all() for parameter in trained.parameters())
 
 
-def test_a_step_averages_micro_batch_means(model_folder: Path, tmp_path: Path) -> None:
+def test_a_step_averages_micro_batch_means(model_folder: Path, tmp_path: Path, config: Any) -> None:
     """The logged loss of the first step is the plain mean of the means inside each micro-batch of 2."""
     recipe = {**RECIPE, "epochs": 1, "batch": 10, "checkpoint_steps": 0}
     records = _records(tmp_path / "records")
-    request = artifact.Request(
-        "sft", tmp_path / "out", {"recipe": recipe, "label": "t", "saved_dtype": "float32"},
-        {"model": model_folder, "records": records}, "core",
-    )  # fmt: skip
-    artifact.build(request, sft.build)
+    _build(model_folder, records, tmp_path / "out", config(recipe))
     logged = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[0])["loss"]
 
-    from datasets import Dataset
-    from transformers import AutoTokenizer, set_seed
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     rows = [json.loads(line) for line in (records / "records.jsonl").read_text().splitlines()]
     encoded = [tokenize.encode(tokenizer, *tokenize.pair(row), 320) for row in rows]
-    ordered = list(Dataset.from_list(encoded).shuffle(seed=42))
-    set_seed(42)
-    generator = torch.Generator()
-    generator.manual_seed(42)
-    order = torch.randperm(len(ordered), generator=generator).tolist()
+    seen = order.of(len(rows), Recipe.model_validate(recipe)).records
     model = AutoModelForCausalLM.from_pretrained(model_folder).eval()
     collate = tokenize.Collator(2)
     means, tokens = [], []
     for first in range(0, 10, 2):
-        batch = collate([ordered[i] for i in order[first : first + 2]])
+        batch = collate([encoded[i] for i in seen[first : first + 2]])
         with torch.no_grad():
             means.append(model(**batch).loss.item())
         tokens.append(int((batch["labels"][:, 1:] != -100).sum()))
@@ -161,26 +151,34 @@ _RUN = """
 import json, os, sys
 from pathlib import Path
 from magicoder_repro import artifact
-from magicoder_repro.train import sft
-model, records, out, recipe, kill = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]), int(sys.argv[5])
+from magicoder_repro.train import rank, sft
+model, records, out, config, kill = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), json.loads(sys.argv[4]), int(sys.argv[5])
 if kill:
-    real = sft._Progress.on_step_end
+    real = rank._Progress.on_step_end
     def end(self, args, state, control, **more):
         if state.global_step == kill:
             os.kill(os.getpid(), 9)
         return real(self, args, state, control, **more)
-    sft._Progress.on_step_end = end
-config = {"recipe": recipe, "label": "t", "saved_dtype": "float32"}
+    rank._Progress.on_step_end = end
 artifact.build(artifact.Request("sft", out, config, {"model": model, "records": records}, "core"), sft.build)
 """
 
 
 @pytest.mark.process
-def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: Path) -> None:
+def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: Path, config: Any) -> None:
     records = _records(tmp_path / "records")
 
     def run(out: Path, kill: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", _RUN, str(model_folder), str(records), str(out), json.dumps(RECIPE), str(kill)]
+        command = [
+            sys.executable,
+            "-c",
+            _RUN,
+            str(model_folder),
+            str(records),
+            str(out),
+            json.dumps(config(RECIPE)),
+            str(kill),
+        ]
         return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"})
 
     assert run(tmp_path / "whole", 0).returncode == 0
@@ -197,25 +195,20 @@ def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: 
     assert log[-1]["loss"] < log[0]["loss"]
 
 
-def _build(model_folder: Path, records: Path, out: Path) -> None:
-    config = {"recipe": RECIPE, "label": "t", "saved_dtype": "float32"}
-    artifact.build(artifact.Request("sft", out, config, {"model": model_folder, "records": records}, "core"), sft.build)
-
-
 @pytest.fixture(scope="module")
-def interrupted(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interrupted(model_folder: Path, tmp_path_factory: pytest.TempPathFactory, config: Any) -> Path:
     """A folder with `records`, an undisturbed training `whole`, and `out.partial` of one that ended after its second checkpoint."""
     folder = tmp_path_factory.mktemp("interrupted")
     _records(folder / "records")
-    _build(model_folder, folder / "records", folder / "whole")
+    _build(model_folder, folder / "records", folder / "whole", config(RECIPE))
 
     def end(_: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
         if state.global_step == 5:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(sft._Progress, "on_step_end", end)
-        _build(model_folder, folder / "records", folder / "out")
+        patch.setattr(rank._Progress, "on_step_end", end)
+        _build(model_folder, folder / "records", folder / "out", config(RECIPE))
     return folder
 
 
@@ -243,7 +236,7 @@ _DAMAGES: dict[str, tuple[dict[str, Callable[[Path], None]], int]] = {
 
 @pytest.mark.parametrize("damage", _DAMAGES)
 def test_a_damaged_checkpoint_is_set_aside_and_the_weights_are_the_same(
-    damage: str, interrupted: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    damage: str, interrupted: Path, model_folder: Path, tmp_path: Path, config: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(interrupted / "out.partial", tmp_path / "out.partial")
     folder = tmp_path / "out.partial" / "work" / "checkpoints"
@@ -251,11 +244,11 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_weights_are_the_same(
     for name, change in changes.items():
         change(folder / name)
     if damage in ("empty state", "both"):
-        _build(model_folder, interrupted / "records", tmp_path / "out")
+        _build(model_folder, interrupted / "records", tmp_path / "out", config(RECIPE))
         whole, mended = (artifact.read_manifest(path).outputs for path in (interrupted / "whole", tmp_path / "out"))
         assert mended == whole
     else:
-        assert checkpoints.last(folder) == (folder / f"checkpoint-{step}", step)
+        assert checkpoints.last(folder) == folder / f"checkpoint-{step}"
         assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-2", "damaged-checkpoint-4"]
     said = capsys.readouterr().err
     assert said.count("set aside") == len(changes) and "checkpoint of step 4 is damaged" in said
@@ -263,5 +256,5 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_weights_are_the_same(
 
 def test_whole_checkpoints_stay_and_the_newest_is_taken(interrupted: Path) -> None:
     folder = interrupted / "out.partial" / "work" / "checkpoints"
-    assert checkpoints.last(folder) == (folder / "checkpoint-4", 4)
+    assert checkpoints.last(folder) == folder / "checkpoint-4"
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-2", "checkpoint-4"]

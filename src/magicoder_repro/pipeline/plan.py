@@ -193,9 +193,21 @@ def _models(profile: Profile) -> Iterator[Node]:
             )
         elif isinstance(model, TrainedModel):
             recipe = profile.recipes[model.recipe].model_dump(mode="json", exclude_defaults=True)
-            training = {"recipe": recipe, "label": f"sft {name}", "saved_dtype": _origin(profile, name).dtype}
+            origin = _origin(profile, name)
+            config = {
+                "recipe": recipe,
+                "label": f"sft {name}",
+                "saved_dtype": origin.dtype,
+                "training": profile.training.model_dump(mode="json"),
+                "about": {
+                    "name": name,
+                    "base": origin.source,
+                    "revision": origin.revision,
+                    "trainings": _trainings(profile, name),
+                },
+            }
             inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
-            yield Node(f"sft/{name}", SFT, training, inputs)
+            yield Node(f"sft/{name}", SFT, config, inputs)
 
 
 def _of_folder(source: str) -> Callable[[], Mapping[str, Any]]:
@@ -222,6 +234,18 @@ def _origin(profile: Profile, name: str) -> SourceModel:
         model = profile.models[model.source]
     assert isinstance(model, SourceModel)
     return model
+
+
+def _trainings(profile: Profile, name: str) -> list[str]:
+    """The data sets that a model was trained on, the first one first, in words."""
+    found: list[str] = []
+    model = profile.models[name]
+    while isinstance(model, TrainedModel):
+        data = profile.data[model.data]
+        about = f", {data.dataset}" if isinstance(data, Released) else ""
+        found.insert(0, f"{model.data} ({data.kind}{about})")
+        model = profile.models[model.source]
+    return found
 
 
 def _archives(profile: Profile) -> Iterator[Node]:

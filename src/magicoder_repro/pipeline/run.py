@@ -29,7 +29,6 @@ from magicoder_repro.report import build as report
 from magicoder_repro.report import compare
 
 _LOCK = ".lock"  # stays in a run's folder
-_END_SECONDS = 10.0  # in which a stopped stage ends by itself
 
 
 def make(node: Node, run: Run, again: bool) -> None:
@@ -196,7 +195,7 @@ def _in_process(nodes: Sequence[Node], profile: Profile, run: Run, lock: int, ag
     except BaseException:
         process.terminate()
         try:
-            process.wait(_END_SECONDS)
+            process.wait(max(node.stage.end_seconds for node in nodes))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

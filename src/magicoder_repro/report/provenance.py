@@ -75,7 +75,7 @@ def trainings(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
     for node, one in manifests.items():
         if not node.startswith("sft/") or "recipe" not in one.config:
             continue
-        recipe, used = Recipe.model_validate(one.config["recipe"]), len(one.device.get("gpu") or []) or 1
+        recipe, used = Recipe.model_validate(one.config["recipe"]), int(one.counts.get("devices", 1))
         by_devices = {}
         for devices in sorted({*_DEVICES, used}):
             steps, rest = divmod(recipe.batch, recipe.micro_batch * devices)

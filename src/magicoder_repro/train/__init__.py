@@ -9,5 +9,7 @@ SFT = Stage(
     "sft",
     "a model fine-tuned on a data set",
     "train.sft:build",
-    schedule=frozenset({"label", "recipe.checkpoint_steps"}),
+    version=2,
+    schedule=frozenset({"label", "recipe.checkpoint_steps", "training", "about"}),
+    end_seconds=300.0,  # a step is ended, and its checkpoint written
 )

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from magicoder_repro import records
@@ -27,9 +28,26 @@ class Marker(TrainerCallback):
     """Marks each checkpoint when the Trainer has written it."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Called after the last file of a checkpoint."""
+        """Called in each process after its last file of a checkpoint."""
+        if args.world_size > 1:
+            torch.distributed.barrier()
         if state.is_world_process_zero and args.output_dir is not None:
-            mark(Path(args.output_dir) / f"{_PREFIX}{state.global_step}")
+            mark(of(Path(args.output_dir), state.global_step))
+
+
+def of(folder: Path, step: int) -> Path:
+    """The place of a step's checkpoint."""
+    return folder / f"{_PREFIX}{step}"
+
+
+def step(checkpoint: Path) -> int:
+    """The step of a checkpoint."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def processes(checkpoint: Path) -> int:
+    """How many processes wrote it: each leaves the state of its generators."""
+    return len(list(checkpoint.glob("rng_state*.pth")))
 
 
 def mark(checkpoint: Path) -> None:
@@ -47,21 +65,17 @@ def mark(checkpoint: Path) -> None:
     records.sync(checkpoint)
 
 
-def last(folder: Path) -> tuple[Path, int] | None:
-    """(path, step) of the newest whole checkpoint; the damaged ones after it are set aside, each with a line."""
-    steps = {
-        int(path.name.removeprefix(_PREFIX)): path
-        for path in folder.glob(f"{_PREFIX}*")
-        if path.name.removeprefix(_PREFIX).isdecimal()
-    }
-    for step in sorted(steps, reverse=True):
-        trouble = _trouble(steps[step])
+def last(folder: Path) -> Path | None:
+    """The newest whole checkpoint; the damaged ones after it are set aside, each with a line."""
+    found = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdecimal()]
+    for path in sorted(found, key=step, reverse=True):
+        trouble = _trouble(path)
         if trouble is None:
-            return steps[step], step
-        aside = folder / f"{_ASIDE}{steps[step].name}"
-        say(f"the checkpoint of step {step} is damaged ({trouble}): set aside as {aside}, going on without it")
+            return path
+        aside = folder / f"{_ASIDE}{path.name}"
+        say(f"the checkpoint of step {step(path)} is damaged ({trouble}): set aside as {aside}, going on without it")
         shutil.rmtree(aside, ignore_errors=True)
-        steps[step].rename(aside)
+        path.rename(aside)
     return None
 
 

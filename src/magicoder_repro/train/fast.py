@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from transformers.masking_utils import sdpa_mask
 
 from magicoder_repro.errors import UsageError
 from magicoder_repro.train.packing import Row
-from magicoder_repro.train.sft import MicroBatchMeanTrainer
+from magicoder_repro.train.rank import LINE, MicroBatchMeanTrainer
 
 SDPA = "sdpa_by_record"
 _LIGER = (0, 8, 5)
@@ -23,10 +23,10 @@ _LIGER = (0, 8, 5)
 
 
 class PackedTrainer(MicroBatchMeanTrainer):
-    """A batch of its data loader is one optimizer step of this process: the rows that `PackedSteps` has for it."""
+    """A batch of its data loader is what this process sees in one optimizer step, in rows."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, data_collator=_step)
+        super().__init__(*args, **kwargs)
         config = self.model.config
         if config._attn_implementation == "sdpa" and getattr(config, "sliding_window", None) is None:
             self.model.set_attn_implementation(SDPA)
@@ -35,12 +35,13 @@ class PackedTrainer(MicroBatchMeanTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """This process's loss of the step. The rows' gradients are added up; processes exchange them at the last row only."""
         model.train()
-        rows = self._prepare_inputs(inputs)["rows"]
+        lines, rows = inputs[LINE], self._prepare_inputs(inputs)["rows"]
         total = torch.zeros((), device=self.args.device)
         for number, row in enumerate(rows, 1):
             with contextlib.nullcontext() if number == len(rows) else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     loss = self.compute_loss(model, row)
+                self.check(loss, [lines[place] for place in row["records"]])
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
@@ -68,11 +69,6 @@ class PackedTrainer(MicroBatchMeanTrainer):
         else:
             losses = torch.nn.functional.cross_entropy(scores.float(), inputs["targets"], reduction="none")
         return (losses * inputs["weights"]).sum()
-
-
-def _step(items: Sequence[list[Row]]) -> dict[str, list[Row]]:
-    (rows,) = items
-    return {"rows": rows}
 
 
 def _sdpa(

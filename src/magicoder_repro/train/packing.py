@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import Dataset
 
 from magicoder_repro.train.tokenize import IGNORED
 
@@ -21,34 +21,23 @@ Record = Mapping[str, Any]
 Row = dict[str, Any]
 """T tokens of R records, K of which are followed by a response token: `input_ids` and `position_ids` (1, T); `cu_seq_lens` (R + 1),
 int32, where each record begins and the last one ends; `max_length`, tokens of the longest; `kept` (K), the places of those K;
-`targets` (K), what follows them; `weights` (K), float32. `attention_mask` (1, T) where pad ids are hidden."""
+`targets` (K), what follows them; `weights` (K), float32; `records`, their places in the step, a list. `attention_mask` (1, T)
+where pad ids are hidden."""
 
 
-class PackedSteps(Dataset[list[Row]]):
-    """Item `step * processes + process`: the rows of one process in one optimizer step.
+@dataclass(frozen=True)
+class Collator:
+    """Packs what one process sees in an optimizer step. A row holds at most the tokens of a micro-batch of the longest record, so
+    that it needs no more memory than one. `pad`: the pad token's id."""
 
-    `records` are in the order of training, epoch after epoch, `batch` to a step; what does not fill a step is left out. A step's
-    micro-batches are dealt out to the processes in turn, as accelerate does. The Trainer must read the items one by one, in order."""
+    micro_batch: int
+    pad: int
 
-    def __init__(
-        self, records: Sequence[Record], batch: int, micro_batch: int, processes: int, capacity: int, pad: int
-    ) -> None:
-        self._records = records
-        self._batch, self._micro_batch, self._processes = batch, micro_batch, processes
-        self._capacity, self._pad = capacity, pad
-
-    def __len__(self) -> int:
-        return len(self._records) // self._batch * self._processes
-
-    def __getitem__(self, item: int) -> list[Row]:
-        step, process = divmod(item, self._processes)
-        end = (step + 1) * self._batch
-        first = step * self._batch + process * self._micro_batch
-        micro_batches = [
-            [self._records[place] for place in range(start, start + self._micro_batch)]
-            for start in range(first, end, self._micro_batch * self._processes)
-        ]
-        return pack(micro_batches, self._capacity, self._pad)
+    def __call__(self, records: Sequence[Record]) -> dict[str, list[Row]]:
+        """The records of the micro-batches, one after the other -> `rows`."""
+        starts = range(0, len(records), self.micro_batch)
+        micro_batches = [records[start : start + self.micro_batch] for start in starts]
+        return {"rows": pack(micro_batches, self.micro_batch * max(len(one["input_ids"]) for one in records), self.pad)}
 
 
 def pack(micro_batches: Sequence[Sequence[Record]], capacity: int, pad: int) -> list[Row]:
@@ -57,16 +46,17 @@ def pack(micro_batches: Sequence[Sequence[Record]], capacity: int, pad: int) -> 
 
     The paper's mask hides every pad id, which a text can hold before its end (`</s>` where EOS pads): such a record has a row of
     its own, with that mask."""
-    records, weights = [], []
+    records: list[Record] = []
+    weights: list[float] = []
     for micro_batch in micro_batches:
         counted = sum(len(_kept(record)) for record in micro_batch)
         records += micro_batch
         weights += [1 / (counted * len(micro_batches)) if counted else 0.0] * len(micro_batch)
     hidden = [number for number, record in enumerate(records) if pad in record["input_ids"][:-1]]
     lengths = {number: len(record["input_ids"]) for number, record in enumerate(records) if number not in hidden}
-    rows = [_row([(records[number], weights[number]) for number in row]) for row in first_fit(lengths, capacity)]
+    rows = [_row(records, weights, numbers) for numbers in first_fit(lengths, capacity)]
     for number in hidden:
-        row = _row([(records[number], weights[number])])
+        row = _row(records, weights, [number])
         rows.append({**row, "attention_mask": row["input_ids"].ne(pad)})
     return rows
 
@@ -90,22 +80,22 @@ def _kept(record: Record) -> torch.Tensor:
     return (torch.tensor(record["labels"][1:]) != IGNORED).nonzero().flatten()
 
 
-def _row(records: Sequence[tuple[Record, float]]) -> Row:
-    """Records, each with the weight of its response tokens."""
-    lengths = [len(record["input_ids"]) for record, _ in records]
-    kept, targets, weights, start = [], [], [], 0
-    for (record, weight), length in zip(records, lengths, strict=True):
-        places = _kept(record)
-        kept.append(places + start)
-        targets.append(torch.tensor(record["labels"])[places + 1])
-        weights.append(torch.full((len(places),), weight))
-        start += length
+def _row(records: Sequence[Record], weights: Sequence[float], numbers: Sequence[int]) -> Row:
+    """The row of some of the records; `weights`: of a response token of each record."""
+    ids = [records[number]["input_ids"] for number in numbers]
+    begins = [0, *itertools.accumulate(map(len, ids))]
+    kept = [_kept(records[number]) for number in numbers]
     return {
-        "input_ids": torch.tensor([[token for record, _ in records for token in record["input_ids"]]]),
-        "position_ids": torch.cat([torch.arange(length) for length in lengths])[None],
-        "cu_seq_lens": torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
-        "max_length": max(lengths),
-        "kept": torch.cat(kept),
-        "targets": torch.cat(targets),
-        "weights": torch.cat(weights),
+        "input_ids": torch.tensor([[*itertools.chain(*ids)]]),
+        "position_ids": torch.cat([torch.arange(len(one)) for one in ids])[None],
+        "cu_seq_lens": torch.tensor(begins, dtype=torch.int32),
+        "max_length": max(map(len, ids)),
+        "kept": torch.cat([places + begin for places, begin in zip(kept, begins[:-1], strict=True)]),
+        "targets": torch.cat(
+            [torch.tensor(records[number]["labels"])[places + 1] for number, places in zip(numbers, kept, strict=True)]
+        ),
+        "weights": torch.cat(
+            [torch.full((len(places),), weights[number]) for number, places in zip(numbers, kept, strict=True)]
+        ),
+        "records": list(numbers),
     }

@@ -1,0 +1,94 @@
+"""The processes of one training, one a device, started by torchrun's agent in this process. They never outlive it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import torch
+
+from magicoder_repro import artifact, processes, records
+from magicoder_repro.errors import BadResultError, Stopped, UsageError
+from magicoder_repro.train import rank
+from magicoder_repro.train.rank import Job
+
+_SAVE_SECONDS = 270  # in which the processes end their step and write a checkpoint after a signal
+_PEER_SECONDS = 5.0  # in which the agent ends the processes whose peer has failed
+
+
+def devices(wanted: int | None) -> int:
+    """How many processes a training has: as many as it is to have, or one a GPU, or one on a CPU."""
+    gpus = torch.cuda.device_count()
+    if wanted is not None and gpus and wanted > gpus:
+        raise UsageError(f"training.processes: {wanted}, but {gpus} GPUs are here: lower it or leave it out")
+    return wanted or gpus or 1
+
+
+def run(job: Job, count: int) -> None:
+    """Trains with so many processes; one trains here."""
+    if count == 1:
+        rank.train(job)
+        return
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # a process tells its error itself
+    told = job.checkpoints.with_name("job.json")
+    records.write_text(told, job.model_dump_json())
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        run_id=uuid.uuid4().hex,
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(),
+        signals_to_handle="SIGHUP",  # the others stay ours
+        shutdown_timeout=_SAVE_SECONDS,
+    )
+    command = ("-m", "magicoder_repro.cli", "rank", str(told), "--parent", str(os.getpid()))
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except SignalException as error:
+        raise Stopped(error.sigval) from None
+    except ChildFailedError as error:
+        number, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            raise UsageError(
+                f"{job.label}: process {number} ended by {name}: out of memory? start the same command again, "
+                "it goes on where it was"
+            ) from None
+        if failure.exitcode > 128:
+            raise Stopped(failure.exitcode - 128) from None
+        raise SystemExit(failure.exitcode) from None
+
+
+def work(told: Path, parent: int) -> None:
+    """The body of one process, which ends with `parent`."""
+    processes.end_with(parent)
+    try:
+        _train(Job.model_validate_json(told.read_bytes()))
+    except Stopped as stop:  # `magicoder run` says so
+        raise SystemExit(stop.code) from None
+    torch.distributed.destroy_process_group()
+
+
+def _train(job: Job) -> None:
+    try:
+        rank.train(job)
+    except (UsageError, BadResultError, OSError):
+        raise
+    except Exception as error:
+        if (number := artifact.failed_write(error)) is not None:
+            raise OSError(number, os.strerror(number), str(job.out)) from error
+        time.sleep(_PEER_SECONDS)  # what comes of a peer's failure is not told: the agent ends this process meanwhile
+        raise
