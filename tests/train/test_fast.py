@@ -116,7 +116,7 @@ def test_a_loss_that_is_no_number_names_the_lines_of_its_row(model_folder: Path,
         model.model.norm.weight.fill_(float("nan"))
     trainer = fast.PackedTrainer(model=model, args=_arguments(tmp_path))
     batch = {**packing.Collator(2, EOS)(_records(4)), rank.LINE: [11, 12, 13, 14]}
-    with pytest.raises(BadResultError, match=r"step 1: the loss is nan on the records of lines (1[123], ){2}1[123]:"):
+    with pytest.raises(BadResultError, match=r"step 1: the loss is nan on the records of lines 11, 12:"):
         trainer.training_step(trainer.model, batch)
 
 

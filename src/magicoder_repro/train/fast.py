@@ -41,7 +41,7 @@ class PackedTrainer(MicroBatchMeanTrainer):
             with contextlib.nullcontext() if number == len(rows) else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     loss = self.compute_loss(model, row)
-                self.check(loss, [lines[place] for place in row["records"]])
+                self.check(loss, sorted(lines[place] for place in row["records"]))
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total

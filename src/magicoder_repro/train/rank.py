@@ -231,7 +231,6 @@ def _arguments(job: Job, steps: int) -> TrainingArguments:
         save_total_limit=checkpoints.KEPT,
         seed=recipe.seed,
         use_cpu=not cuda,
-        ddp_backend=None if cuda else "gloo",
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=cuda,
         report_to=[],
