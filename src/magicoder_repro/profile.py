@@ -335,6 +335,9 @@ class Recipe(_Strict):
     seed: Seed
     checkpoint_steps: int = Field(ge=0, description="optimizer steps between checkpoints, 0 for none")
     lora: Lora | None = Field(default=None, description="null, as in the paper: all weights are trained")
+    speed: Literal["paper", "fast"] = Field(
+        default="paper", description="micro-batches padded as the paper ran them, or the same steps on packed rows"
+    )
 
 
 class Training(_Strict):

@@ -200,7 +200,7 @@ def _models(profile: Profile) -> Iterator[Node]:
                 _of_folder(model.source),
             )
         elif isinstance(model, TrainedModel):
-            recipe = profile.recipes[model.recipe].model_dump(mode="json")
+            recipe = profile.recipes[model.recipe].model_dump(mode="json", exclude_defaults=True)
             origin = _origin(profile, name)
             config = {
                 "recipe": recipe,

@@ -32,7 +32,7 @@ from magicoder_repro import interrupts, records
 from magicoder_repro.errors import BadResultError, Stopped
 from magicoder_repro.profile import Recipe
 from magicoder_repro.progress import Bar, bar, say
-from magicoder_repro.train import checkpoints, estimate, lora, order, tokenize
+from magicoder_repro.train import checkpoints, estimate, lora, order, packing, tokenize
 
 LINE = "line"
 """The column of the tokenised data that holds a record's line in its file."""
@@ -61,17 +61,25 @@ class Job(BaseModel):
 
 @dataclass(frozen=True)
 class Feed:
-    """How a process goes through its part of an optimizer step: `times` batches of `rows` sequences, each made by `collate`."""
+    """How a process goes through its part of an optimizer step: `times` batches of `rows` sequences, each made by `collate` and taken
+    by a training step of `trainer`."""
 
     rows: int
     times: int
     collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
+    trainer: type[Trainer]
 
 
 def feed(job: Job, devices: int) -> Feed:
-    """The paper's: micro-batches, padded. Another way to the same loss of a step is chosen here."""
-    recipe = job.recipe
-    return Feed(recipe.micro_batch, order.accumulation(recipe, devices), tokenize.Collator(job.pad_token_id))
+    """The paper's micro-batches, padded; `speed: fast` takes all of a step at once and packs it."""
+    recipe, pad = job.recipe, job.pad_token_id
+    times = order.accumulation(recipe, devices)
+    if recipe.speed == "fast":
+        from magicoder_repro.train import fast  # which builds on this module
+
+        collate = packing.Collator(recipe.micro_batch, pad)
+        return Feed(recipe.micro_batch * times, 1, collate, fast.PackedTrainer)
+    return Feed(recipe.micro_batch, times, tokenize.Collator(pad), MicroBatchMeanTrainer)
 
 
 class MicroBatchMeanTrainer(Trainer):
@@ -91,12 +99,16 @@ class MicroBatchMeanTrainer(Trainer):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=None)
         if not (inputs["labels"][:, 1:] != tokenize.IGNORED).any():
             loss = loss.nan_to_num(0.0)
+        self.check(loss, lines)
+        return (loss, outputs) if return_outputs else loss
+
+    def check(self, loss: torch.Tensor, lines: Sequence[int]) -> None:
+        """A BadResultError when the loss of the records of these lines is no number."""
         if not loss.isfinite():
             raise BadResultError(
                 f"{self.args.run_name}: step {self.state.global_step + 1}: the loss is {loss.item()} on the records of lines "
                 f"{', '.join(map(str, lines))}: look at them, or lower learning_rate in the recipe"
             )
-        return (loss, outputs) if return_outputs else loss
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
@@ -171,7 +183,7 @@ def train(job: Job) -> None:
         if progress is not None:
             progress.resume(checkpoints.step(job.resume) if job.resume else 0)
             callbacks += [_Progress(progress, job, job.tokens / ordered.steps), _tensorboard(job.logs)]
-        trainer = MicroBatchMeanTrainer(
+        trainer = fed.trainer(
             model=model,
             args=arguments,
             train_dataset=rows.select(ordered.records),
@@ -219,7 +231,6 @@ def _arguments(job: Job, steps: int) -> TrainingArguments:
         save_total_limit=checkpoints.KEPT,
         seed=recipe.seed,
         use_cpu=not cuda,
-        ddp_backend=None if cuda else "gloo",
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=cuda,
         report_to=[],
