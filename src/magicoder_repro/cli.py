@@ -107,8 +107,7 @@ def stage(
             for node in plan.exactly(plan.expand(loaded), names):
                 pipeline.make(node, Run(runs, store), node.name in (again or ()))
     except errors.Stopped as stop:  # `run` says so
-        interrupts.over(stop.code)
-        raise SystemExit(stop.code) from None
+        interrupts.end(stop.code)
 
 
 @app.command(hidden=True)
@@ -173,8 +172,14 @@ def _run_of(profile: str, runs: Path | None) -> Run:
 
 
 @app.command()
-def rehearse(profile: _Profile = "paper-cl", runs: _Runs = None) -> None:
-    """Run every node of a profile with all that is large made small: random models, few records and tasks. No network, no GPU, minutes.
+def rehearse(
+    profile: _Profile = "paper-cl",
+    runs: _Runs = None,
+    vllm: Annotated[
+        bool, typer.Option("--vllm", help="Completions by vLLM on the processor (`make .envs/serve-cpu/.ready`).")
+    ] = False,
+) -> None:
+    """Run every node of a profile, with random models, a few records and a few tasks: minutes, no network, no GPU.
 
     Its numbers mean nothing: it shows that the code, the environments and the launchers of the real run work on this machine.
 
@@ -184,7 +189,7 @@ def rehearse(profile: _Profile = "paper-cl", runs: _Runs = None) -> None:
     from magicoder_repro import profile as profiles
     from magicoder_repro.pipeline import rehearse as pipeline
 
-    pipeline.rehearse(profiles.load(profile), _run_of(f"rehearse-{Path(profile).stem}", runs))
+    pipeline.rehearse(profiles.load(profile), _run_of(f"rehearse-{Path(profile).stem}", runs), vllm)
 
 
 @app.command()

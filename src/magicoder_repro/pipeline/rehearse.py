@@ -21,15 +21,16 @@ from magicoder_repro.progress import say, tell
 
 _TASKS, _SAMPLES, _NEW_TOKENS = 3, 2, 64
 _RECIPE = {
-    "batch": 16,
+    "batch": 8,
     "warmup_steps": 2,
     "checkpoint_steps": 2,
-}  # four steps an epoch, of both processes' micro-batches
+}  # three steps an epoch, of both processes' micro-batches
 _PROCESSES = 2
+_CONTEXT = 2048  # tokens, of the teacher
 _TEACHER = {
     "grammar": True,
     "max_tokens": 300,
-    "context_tokens": 2048,
+    "context_tokens": _CONTEXT,
     "tokenizer": "server",
     "concurrency": 2,
     "give_up_after": 5,
@@ -38,13 +39,9 @@ _SEEDS_A_LANGUAGE = 1
 _DONE = "done"  # a stand-in is whole
 
 
-def rehearse(profile: Profile, of: Run) -> None:
-    """Runs the small profile and prints what each node did."""
-    changes: list[str] = []
-    content = profile.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    _shrink(content, profile, of.folder / "stand-ins", changes)
-    small = Profile.model_validate(content)
-    profiles.check_names(small)
+def rehearse(profile: Profile, of: Run, vllm: bool = False) -> None:
+    """Runs the small profile and prints what each node did. `vllm`: of the models' completions, whatever the profile's engine is."""
+    small, changes = shrunk(profile, of.folder / "stand-ins", vllm)
     say(f"rehearsal of {profile.name}: every node, small; its numbers mean nothing")
     for change in changes:
         say(f"  {change}")
@@ -52,6 +49,18 @@ def rehearse(profile: Profile, of: Run) -> None:
     with _teacher(small):
         run.run_all(small, of, ())
     _tell(small, of)
+
+
+def shrunk(profile: Profile, folder: Path, vllm: bool = False) -> tuple[Profile, list[str]]:
+    """The small profile, whose stand-ins lie in `folder`, and what is another thing in it than in the large one."""
+    changes: list[str] = []
+    content = profile.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    if vllm and content.get("generation"):
+        content["generation"]["engine"] = {"kind": "vllm"}
+    _shrink(content, profile, folder, changes)
+    small = Profile.model_validate(content)
+    profiles.check_names(small)
+    return small, changes
 
 
 def _shrink(content: dict[str, Any], profile: Profile, folder: Path, changes: list[str]) -> None:
@@ -73,7 +82,7 @@ def _shrink(content: dict[str, Any], profile: Profile, folder: Path, changes: li
             model["revision"] = None
     for name, recipe in content.get("recipes", {}).items():
         changes.append(f"recipes.{name}: batch {recipe['batch']} -> {_RECIPE['batch']}, in {_PROCESSES} processes")
-        recipe |= _RECIPE
+        recipe.update(_RECIPE)
     if content.get("recipes"):
         content["training"] = {**content.get("training", {}), "processes": _PROCESSES}
     _shrink_evaluation(content, changes)
@@ -161,7 +170,7 @@ def _teacher(profile: Profile) -> Iterator[None]:
     if profile.teacher is None or not isinstance(profile.teacher.server, ServerTeacher):
         yield
         return
-    with embedded_process.started(_TEACHER["context_tokens"]) as address:
+    with embedded_process.started(_CONTEXT) as address:
         os.environ["OPENAI_BASE_URL"] = f"{address()}/v1"
         yield
 

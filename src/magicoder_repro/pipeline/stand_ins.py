@@ -13,7 +13,7 @@ from magicoder_repro import records
 _VOCABULARY = 800
 _RECORDS = 24
 _DOCUMENTS = 40
-_SIZE = {
+_SIZE: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 176,
     "num_hidden_layers": 2,
@@ -41,7 +41,8 @@ def model(source: str, folder: Path) -> None:
         eos_token_id=tokenizer.eos_token_id,
         rope_parameters={"rope_theta": 1e5 if deepseek else 1e6, **positions},
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    small: Any = LlamaForCausalLM(config)
+    small.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -57,7 +58,7 @@ def _of_code_llama() -> Any:
         _texts(), trainers.BpeTrainer(vocab_size=_VOCABULARY, special_tokens=special, show_progress=False)
     )
     trained = json.loads(raw.to_str())["model"]
-    return CodeLlamaTokenizer(vocab=trained["vocab"], merges=[tuple(pair) for pair in trained["merges"]])
+    return CodeLlamaTokenizer(vocab=trained["vocab"], merges=[tuple(pair) for pair in trained["merges"]])  # type: ignore[misc]
 
 
 def _of_deepseek() -> Any:
@@ -73,7 +74,7 @@ def _of_deepseek() -> Any:
         _texts(), trainers.BpeTrainer(vocab_size=_VOCABULARY, initial_alphabet=alphabet, show_progress=False)
     )
     end = "<｜end▁of▁sentence｜>"
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=raw,
         bos_token="<｜begin▁of▁sentence｜>",
         eos_token=end,
