@@ -48,11 +48,12 @@ def model(source: str, folder: Path) -> None:
 
 def _of_code_llama() -> Any:
     """SentencePiece's ways: a space before the text, bytes for what is unknown, the tokens of filling in, no token for padding."""
-    from tokenizers import Tokenizer, models, normalizers, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
     from transformers import CodeLlamaTokenizer
 
     raw = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     raw.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    raw.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")  # pairs are counted in words, not in files
     special = ["<unk>", "<s>", "</s>", *_BYTES]
     raw.train_from_iterator(
         _texts(), trainers.BpeTrainer(vocab_size=_VOCABULARY, special_tokens=special, show_progress=False)
