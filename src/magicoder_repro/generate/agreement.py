@@ -72,6 +72,8 @@ def measure(folder: Path, prompts: Prompts, chosen: Sequence[Way]) -> dict[str, 
     """Of each way: how many completions are the first way's, how many tasks pass, and how many have another verdict than there."""
     if benchmarks.get(prompts.benchmark).subsets:
         raise UsageError(f"--benchmark {prompts.benchmark}: it has several sets: name one that is decoded greedily")
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"{folder}: no folder of a model (config.json is missing): name one, as runs/PROFILE/sft/NAME")
     rows: list[dict[str, Any]] = []
     first: tuple[list[str], list[bool]] | None = None
     with tempfile.TemporaryDirectory() as name:
