@@ -286,7 +286,7 @@ def test_a_cheap_command_runs(command: str, tmp_path: Path, request: pytest.Fixt
 def test_the_readmes_profile_is_a_profile(tmp_path: Path) -> None:
     shown = [one for code, block in _blocks((ROOT / "README.md").read_text()) if code and (one := _settings(block))]
     assert len(shown) == 1
-    whole = yaml.safe_load((ROOT / "profiles" / "paper-cl.yaml").read_text()) | shown[0]
+    whole = yaml.safe_load((ROOT / "profiles" / "oss-instruct-open.yaml").read_text()) | shown[0]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(whole))
     assert "somebody" in profile.load(str(tmp_path / "mine.yaml")).models
 

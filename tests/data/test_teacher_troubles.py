@@ -42,7 +42,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, answer: Callable[[dict[str, Any], int], Any], port: int = 0) -> None:
         self.answer, self.seen, self.times = answer, [], []  # type: ignore[var-annotated]
-        self.tokenized, self.busy_tokenizer = 0, 0
+        self.tokenized, self.tokenizer_troubles, self.tokenizer_trouble = 0, 0, (503, error("loading"))
         super().__init__(("127.0.0.1", port), _Handler)
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -62,8 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/tokenize":
             self.server.tokenized += 1
-            is_busy = self.server.tokenized <= self.server.busy_tokenizer
-            answer = (503, error("loading")) if is_busy else (200, {"tokens": [0] * (len(body["content"]) // 4)})
+            answer: Any = (200, {"tokens": [0] * (len(body["content"]) // 4)})
+            if self.server.tokenized <= self.server.tokenizer_troubles:
+                answer = self.server.tokenizer_trouble
         else:
             self.server.times.append(time.monotonic())
             self.server.seen.append(body)
@@ -249,6 +250,12 @@ def test_a_server_that_restarts_is_waited_for(stage: Any, monkeypatch: pytest.Mo
     assert len(servers) == 2 and len(servers[1].seen) == SEEDS - 5
 
 
+def test_a_server_that_breaks_every_connection_is_no_teacher(stage: Any) -> None:
+    with serving(lambda *_: RESET) as server:
+        server.tokenizer_troubles, server.tokenizer_trouble = 1000, RESET  # type: ignore[assignment]
+        assert "5 connection broke" in _line(stage, server)
+
+
 def test_a_request_without_an_answer_is_asked_again(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "_REPLY_SECONDS", 0.5)
     with serving(lambda _, number: SILENCE if number == 4 else (200, GOOD)) as server:
@@ -258,7 +265,7 @@ def test_a_request_without_an_answer_is_asked_again(stage: Any, monkeypatch: pyt
 
 def test_a_busy_tokenizer_is_waited_for(stage: Any) -> None:
     with serving(lambda *_: (200, GOOD)) as server:
-        server.busy_tokenizer = 5
+        server.tokenizer_troubles = 5
         assert len(_kept(stage(server))) == SEEDS
     assert server.tokenized == SEEDS + 5
 
@@ -469,9 +476,14 @@ PRICES = {"prompt_per_million": 1000.0, "completion_per_million": 10_000.0}  # a
 
 
 def test_a_cost_ceiling_stops_before_it_is_crossed_and_loses_no_answer(stage: Any) -> None:
+    at_a_time: list[int] = []
+
     def answer(*_: Any) -> Any:
+        at_a_time.append(1)
         time.sleep(0.02)
-        return 200, GOOD
+        is_alone = len(at_a_time) == 1
+        at_a_time.pop()
+        return 200, GOOD if is_alone else "two of them may cost more than the ceiling"
 
     with serving(answer) as server:
         # a request may cost $1.3 for its prompt's bytes and $0.2 for its completion
@@ -481,7 +493,7 @@ def test_a_cost_ceiling_stops_before_it_is_crossed_and_loses_no_answer(stage: An
         assert f"${0.1 * first:.4f} of" in line and 0.1 * first < 2.05
         assert f"${0.1 * first:.4f} of" in _line(stage, server, cost={**PRICES, "ceiling": 2.05}, max_tokens=20)
         assert len(server.seen) == first  # what the first run spent counts
-        work = stage(server, cost={**PRICES, "ceiling": 50.0}, max_tokens=20)
+        work = stage(server, cost={**PRICES, "ceiling": 50.0}, max_tokens=20, concurrency=1)
     assert len(server.seen) == SEEDS and len(_kept(work)) == SEEDS
     assert work.counts["dollars"] == 1.2 and work.counts["completion_tokens"] == 7 * SEEDS
 

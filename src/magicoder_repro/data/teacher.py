@@ -36,7 +36,14 @@ _CONNECT_SECONDS = 30.0
 _LONGEST_REFUSAL = 2000  # characters
 _TEMPLATE_TOKENS = 32  # of a message at the most, beside its text
 _BUSY = (429, 502, 503, 529)  # what a server, or the proxy before it, answers while it can answer nobody
-_OF_EVERY_REQUEST = (401, 402, 403, 404, 405)
+_OF_THE_PROMPT = (400, 413, 422)  # what a server may answer because of what one request asks
+_BROKEN = (
+    httpx2.NetworkError,
+    httpx2.RemoteProtocolError,
+    ConnectionError,
+    http.client.BadStatusLine,
+    http.client.IncompleteRead,
+)
 _UNSUPPORTED = re.compile(r"support|unknown|unrecogni[sz]ed|unexpected|extra|permitted|allowed", re.IGNORECASE)
 
 # GBNF of the two sections (llama.cpp's `grammar` in the request body). A weak model tends to repeat lines until it is cut
@@ -168,7 +175,7 @@ class Client:
             raise Busy(f"{status}: {_short(message)}", retry_after(header))
         if status == 408 or status >= 500:
             raise Failing(f"error {status}", _short(message, _LONGEST_REFUSAL))
-        if status in _OF_EVERY_REQUEST or used_up:
+        if status not in _OF_THE_PROMPT or used_up:
             raise UsageError(_refusal(self._url, self._config.model, status, message))
         reason = "refused" if status == 400 else f"refused {status}"
         return Reply(_short(message, _LONGEST_REFUSAL), reason, None)
@@ -184,16 +191,19 @@ class Client:
                 )
 
     def _raise_unconnected(self, cause: object, url: str) -> NoReturn:
-        """The error for a connection that broke or could not be made, which the user has to mend when it is the first."""
-        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | urllib.error.URLError):
-            if self._backoff.reached and not self._embedded:
-                raise Busy("it refuses connections") from None
-            raise UsageError(
-                f"teacher: {url} refuses connections: start the server or mend teacher.server.base_url (or OPENAI_BASE_URL)"
-            ) from None
-        if isinstance(cause, httpx2.TimeoutException | TimeoutError):
+        """The error for a connection that broke or could not be made. Before the first answer the address may be wrong."""
+        may_come_back = self._backoff.reached and not self._embedded
+        if isinstance(cause, _BROKEN) and not isinstance(cause, httpx2.ConnectError):
+            if may_come_back:
+                raise Busy("the connection broke") from None
+            raise Failing("connection broke", "is it a server of this kind?") from None
+        if isinstance(cause, httpx2.ReadTimeout | httpx2.WriteTimeout | TimeoutError):
             raise Failing(f"no answer in {_REPLY_SECONDS:.0f} s", "is it overloaded?") from None
-        raise Busy("the connection broke") from None
+        if may_come_back:
+            raise Busy("it refuses connections") from None
+        raise UsageError(
+            f"teacher: {url} refuses connections: start the server or mend teacher.server.base_url (or OPENAI_BASE_URL)"
+        ) from None
 
     def counter(self) -> Callable[[str], int]:
         """Counts a text's tokens as the profile says: with tiktoken, or by llama.cpp's `/tokenize`."""
