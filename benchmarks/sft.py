@@ -63,7 +63,7 @@ def drawn(count: int) -> list[dict[str, list[int]]]:
     made = []
     for _ in range(count):
         length = min(MAX_LENGTH, round(draw.lognormvariate(math.log(mean) - sigma**2 / 2, sigma)))
-        ids = [draw.randrange(3, 1000) for _ in range(length)]
+        ids = [draw.randrange(3, 500) for _ in range(length)]
         prompt = round(length * draw.uniform(0.35, 0.65))
         made.append({"input_ids": ids, "labels": [tokenize.IGNORED] * prompt + ids[prompt:]})
     return made
