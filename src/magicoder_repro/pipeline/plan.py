@@ -194,7 +194,7 @@ def _models(profile: Profile) -> Iterator[Node]:
         elif isinstance(model, TrainedModel):
             recipe = profile.recipes[model.recipe].model_dump(mode="json", exclude_defaults=True)
             origin = _origin(profile, name)
-            config = {
+            training = {
                 "recipe": recipe,
                 "label": f"sft {name}",
                 "saved_dtype": origin.dtype,
@@ -207,7 +207,7 @@ def _models(profile: Profile) -> Iterator[Node]:
                 },
             }
             inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
-            yield Node(f"sft/{name}", SFT, config, inputs)
+            yield Node(f"sft/{name}", SFT, training, inputs)
 
 
 def _of_folder(source: str) -> Callable[[], Mapping[str, Any]]:

@@ -45,7 +45,8 @@ def shape(model: Path, recipe: Recipe) -> Shape:
     """The shape of a model folder as the recipe trains it; no weight is read."""
     config = AutoConfig.from_pretrained(model)
     with torch.device("meta"):
-        empty = lora.adapted(AutoModelForCausalLM.from_config(config, dtype=getattr(torch, recipe.dtype)), recipe)
+        plain = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, recipe.dtype))  # type: ignore[no-untyped-call]
+        empty = lora.adapted(plain, recipe)
     trained = [one for one in empty.parameters() if one.requires_grad]
     text: Any = config.get_text_config()
     return Shape(
@@ -55,7 +56,7 @@ def shape(model: Path, recipe: Recipe) -> Shape:
         largest=max(one.numel() for one in trained),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
-        feed_forward=text.intermediate_size,
+        feed_forward=getattr(text, "intermediate_size", None) or 4 * text.hidden_size,
         heads=text.num_attention_heads,
         vocabulary=text.vocab_size,
     )

@@ -38,6 +38,7 @@ def run(job: Job, count: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // count)))
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # a process tells its error itself
     told = job.checkpoints.with_name("job.json")
     records.write_text(told, job.model_dump_json())

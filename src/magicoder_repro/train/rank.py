@@ -25,7 +25,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.trainer_callback import PrinterCallback
 
 from magicoder_repro import interrupts, records
@@ -111,7 +111,7 @@ class MicroBatchMeanTrainer(Trainer):
             )
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        return SequentialSampler(train_dataset)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """A checkpoint that could not be written, as on a full disk, leaves nothing; the one before it stays."""
@@ -249,4 +249,5 @@ def one_gpu(arguments: TrainingArguments) -> None:
 def _tensorboard(folder: Path) -> TrainerCallback:
     from tensorboardX import SummaryWriter
 
-    return TensorBoardCallback(SummaryWriter(str(folder)))
+    callback: TrainerCallback = TensorBoardCallback(SummaryWriter(str(folder)))  # type: ignore[no-untyped-call]
+    return callback
