@@ -2,21 +2,23 @@
 
     .envs/core/bin/python benchmarks/sft.py [--shape small|1.3b|6.7b] [--records FILE.jsonl --tokenizer FOLDER]
 
-`paper` is what the official code does: micro-batches of 2 records, padded to the longer one. Both train the same random model of a
-CodeLlama's shape with the recipe's optimizer, in turns. Counted are useful tokens, without padding, a second: on a CPU of one
-thread's processor time, so that a busy machine decides nothing, on CUDA of the clock, without the first step. --records takes records of a data set (Magicoder-OSS-Instruct-75K, say) and --tokenizer a model's folder; without
-them lengths are drawn, see `drawn`. On CUDA (bfloat16, flash_attention_2 where flash-attn is installed) also peak memory and
-MFU = 6 x (parameters - embedding) x useful tokens / seconds / peak FLOP/s (--peak-tflops, dense bfloat16; attention is not counted).
+`paper` is what the official code does: micro-batches of 2 records, padded to the longer one. Both train the same random model of
+CodeLlama's architecture with the recipe's optimizer, in turns. Counted are useful tokens, without padding, a second: on a CPU of one
+thread's processor time, so that a busy machine decides nothing; on CUDA of the clock, without the first step.
+
+--records takes records of a data set (Magicoder-OSS-Instruct-75K, say) and --tokenizer a model's folder; without them lengths are
+drawn, see SOURCE. CUDA is bfloat16 with flash_attention_2 where flash-attn is installed, and also tells the peak memory and
+MFU = 6 x (parameters - embedding) x useful tokens a second / peak FLOP/s (--peak-tflops; attention is not counted).
 Writes sft.json beside this file.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.util
 import math
 import random
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -32,9 +34,11 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_callback import PrinterCallback
 
 from magicoder_repro import environment, records
-from magicoder_repro.train import fast, packing, sft, tokenize
+from magicoder_repro.profile import Recipe
+from magicoder_repro.train import rank, tokenize
 
 MICRO_BATCH, MAX_LENGTH = 2, 1216
 # hidden, intermediate, layers, heads, vocabulary, records a step
@@ -59,7 +63,7 @@ def drawn(count: int) -> list[dict[str, list[int]]]:
     made = []
     for _ in range(count):
         length = min(MAX_LENGTH, round(draw.lognormvariate(math.log(mean) - sigma**2 / 2, sigma)))
-        ids = [draw.randrange(3, 1000) for _ in range(length)]
+        ids = [draw.randrange(3, 500) for _ in range(length)]
         prompt = round(length * draw.uniform(0.35, 0.65))
         made.append({"input_ids": ids, "labels": [tokenize.IGNORED] * prompt + ids[prompt:]})
     return made
@@ -98,22 +102,27 @@ class Clock(TrainerCallback):
         return time.monotonic()
 
 
-def trainer(speed: str, model: Any, rows: list[dict[str, list[int]]], batch: int, folder: str, clock: Clock) -> Trainer:
-    """The Trainer of a recipe's speed, as the stage `sft` makes it."""
+def trainer(speed: str, model: Any, rows: list[dict[str, Any]], batch: int, folder: str, clock: Clock) -> Trainer:
+    """The Trainer of a recipe's speed, fed as the stage `sft` feeds it."""
     cuda = torch.cuda.is_available()
-    paper = speed == "paper"
+    recipe = Recipe.model_construct(batch=batch, micro_batch=MICRO_BATCH, max_length=MAX_LENGTH, speed=speed)
+    fed = rank.feed(rank.Job.model_construct(recipe=recipe, pad_token_id=2), devices=1)
     arguments = TrainingArguments(
         output_dir=folder, num_train_epochs=1, optim="adafactor", learning_rate=5e-5, max_grad_norm=-1.0, bf16=cuda,
-        per_device_train_batch_size=MICRO_BATCH if paper else 1,
-        gradient_accumulation_steps=batch // MICRO_BATCH if paper else 1,
-        train_sampling_strategy="sequential", logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True,
-        remove_unused_columns=False, use_cpu=not cuda, dataloader_pin_memory=cuda,
+        per_device_train_batch_size=fed.rows, gradient_accumulation_steps=fed.times, logging_strategy="no",
+        save_strategy="no", report_to=[], disable_tqdm=True, remove_unused_columns=False, use_cpu=not cuda,
+        dataloader_pin_memory=cuda,
     )  # fmt: skip
-    about: dict[str, Any] = {"model": model, "args": arguments, "callbacks": [clock]}
-    if paper:
-        return sft.MicroBatchMeanTrainer(**about, train_dataset=rows, data_collator=tokenize.Collator(pad_token_id=2))
-    steps = packing.PackedSteps(rows, batch, MICRO_BATCH, 1, MICRO_BATCH * MAX_LENGTH, pad=2)
-    return fast.PackedTrainer(**about, train_dataset=steps)
+    rank.one_gpu(arguments)
+    made = fed.trainer(
+        model=model,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=lambda some: {**fed.collate(some), rank.LINE: [row[rank.LINE] for row in some]},
+        callbacks=[clock],
+    )
+    made.remove_callback(PrinterCallback)
+    return made
 
 
 def measured(shape: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -126,9 +135,10 @@ def measured(shape: str, options: argparse.Namespace) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     first = 1 if cuda else 0  # step that is counted
     count = batch * (first + options.steps)
-    rows = encoded(options.records, options.tokenizer, count) if options.records else drawn(count)
+    taken = encoded(options.records, options.tokenizer, count) if options.records else drawn(count)
+    rows = [{**row, rank.LINE: line} for line, row in enumerate(taken, 1)]
     attention = "flash_attention_2" if cuda and importlib.util.find_spec("flash_attn") else "sdpa"
-    useful = sum(len(row["input_ids"]) for row in rows[first * batch :]) / options.steps
+    useful = sum(len(row["input_ids"]) for row in rows[first * batch :])
     padded = sum(
         MICRO_BATCH * max(len(row["input_ids"]) for row in rows[place : place + MICRO_BATCH])
         for place in range(first * batch, count, MICRO_BATCH)
@@ -151,13 +161,14 @@ def measured(shape: str, options: argparse.Namespace) -> dict[str, Any]:
             memory[speed] = torch.cuda.max_memory_allocated() if cuda else 0
             parameters = sum(one.numel() for one in model.parameters()) - vocabulary * hidden
             del model
+            gc.collect()
     row: dict[str, Any] = {
         "shape": shape, "parameters_without_embedding": parameters, "share_of_head": round(vocabulary * hidden / parameters, 3),
-        "records_a_step": batch, "useful_tokens_a_step": round(useful), "attention": attention,
-        "padding_of_paper": round(1 - useful * options.steps / padded, 3), "padding_of_fast": 0.0,
+        "records_a_step": batch, "useful_tokens_a_step": round(useful / options.steps), "attention": attention,
+        "padding_of_paper": round(1 - useful / padded, 3), "padding_of_fast": 0.0,
     }  # fmt: skip
     for speed, found in seconds.items():
-        rate = useful / statistics.median(found)
+        rate = useful * options.turns / sum(found)
         row[speed] = {"useful_tokens_per_second": round(rate), "seconds_of_steps": [round(one, 2) for one in found]}
         if cuda:
             row[speed]["mfu"] = round(6 * parameters * rate / options.peak_tflops / 1e12, 3)

@@ -187,6 +187,8 @@ def test_one_changed_value_reruns_what_depends_on_it_and_nothing_else(
     assert stale(data__oss_of_instruct__deduplicate_seed=1) == {"deduplicate/oss-instruct"}
     assert stale(teacher__max_tokens=400) == {"oss-instruct/oss-instruct"}  # the other waits for it
     assert stale(recipes__stage_of_2__epochs=3) == {"sft/magicoder-s"}
+    assert stale(recipes__stage_of_2__speed="paper") == set()
+    assert stale(recipes__stage_of_2__speed="fast") == {"sft/magicoder-s"}
     assert stale(description="other") == {"report"}
 
     checkout = tmp_path / "checkout"  # one that differs in a lock

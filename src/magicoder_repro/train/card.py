@@ -54,7 +54,8 @@ def model_card(about: Mapping[str, Any], recipe: Recipe, counts: Mapping[str, An
         "optimizer steps": f"{counts['steps']} of {recipe.batch} sequences ({recipe.epochs} epochs)",
         "optimizer": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g}, linear, {recipe.warmup_steps} warm-up steps",
         "precision": recipe.dtype,
-        "devices": f"{counts['devices']}, each adding up {counts['accumulation']} micro-batches of {recipe.micro_batch}",
+        "devices": f"{counts['devices']}, each adding up {counts['accumulation']} micro-batches of {recipe.micro_batch}"
+        + (", their records packed (`speed: fast`)" if recipe.speed == "fast" else ""),
         "loss": f"{counts['loss_first_third']} (mean of the first third of the steps), "
         f"{counts['loss_last_third']} (of the last)",
         "sha256 of the records": inputs["records"],

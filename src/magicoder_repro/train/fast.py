@@ -27,9 +27,9 @@ class PackedTrainer(MicroBatchMeanTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        config = self.model.config
-        if config._attn_implementation == "sdpa" and getattr(config, "sliding_window", None) is None:
-            self.model.set_attn_implementation(SDPA)
+        model: Any = self.model
+        if model.config._attn_implementation == "sdpa" and getattr(model.config, "sliding_window", None) is None:
+            model.set_attn_implementation(SDPA)
         self._fused = _fused_loss()
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
@@ -48,7 +48,7 @@ class PackedTrainer(MicroBatchMeanTrainer):
 
     def compute_loss(
         self, model: Any, inputs: Row, return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
+    ) -> Any:
         """The weighted sum over the response tokens of a row: its part of the step's loss."""
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
         fused = self._fused if type(head) is torch.nn.Linear else None
@@ -74,16 +74,16 @@ class PackedTrainer(MicroBatchMeanTrainer):
 def _sdpa(
     module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, None]:
-    """transformers' sdpa, record by record: a mask of the whole row would cost its length squared. Query (1, heads, T, size)."""
+    """transformers' sdpa, record by record: with a mask the whole row would cost its length squared. States: (1, heads, T, size)."""
     if attention_mask is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     lengths = kwargs["cu_seq_lens_q"].diff().tolist()
-    parts = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
-    return torch.cat([sdpa_attention_forward(module, *part, None, **kwargs)[0] for part in parts], dim=1), None
+    parts = zip(*(torch.split(states, lengths, dim=2) for states in (query, key, value)), strict=True)
+    return torch.cat([sdpa_attention_forward(module, *part, None, **kwargs)[0] for part in parts], dim=1), None  # type: ignore[call-arg]
 
 
-def _mask(*args: Any, attention_mask: torch.Tensor | None = None, **kwargs: Any) -> torch.Tensor | None:
-    return None if attention_mask is None else sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
+def _mask(*, attention_mask: torch.Tensor | None, **kwargs: Any) -> torch.Tensor | None:
+    return None if attention_mask is None else sdpa_mask(attention_mask=attention_mask, **kwargs)
 
 
 AttentionInterface.register(SDPA, _sdpa)
@@ -93,7 +93,7 @@ AttentionMaskInterface.register(SDPA, _mask)
 @contextlib.contextmanager
 def _left_out(head: torch.nn.Module) -> Iterator[None]:
     """The model ends before its head: what it calls logits are the head's inputs."""
-    head.forward = lambda states: states  # type: ignore[method-assign]
+    head.forward = lambda states: states
     try:
         yield
     finally:
@@ -108,6 +108,6 @@ def _fused_loss() -> Any | None:
     if tuple(int(part) for part in version.split(".")[:3] if part.isdecimal()) < _LIGER:
         wanted = ".".join(map(str, _LIGER))
         raise UsageError(f"liger-kernel {version}: `speed: fast` needs {wanted} or later: upgrade it, or uninstall it")
-    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss  # type: ignore[import-not-found]
 
     return LigerFusedLinearCrossEntropyLoss(reduction="none", accum_dtype=torch.float32)

@@ -74,6 +74,8 @@ def build(work: Work) -> None:
         price_per_hour=training.price_per_hour,
     )
     launch.run(job, devices)
+    if recipe.speed == "fast":
+        work.notes.append("speed: fast: the records of a step are packed; its loss is the paper's")
 
     losses = [row["loss"] for row in records.read_jsonl(work.out / "log.jsonl")]
     third = max(1, len(losses) // 3)
