@@ -93,6 +93,10 @@ class Ask:
             text = text.replace("\t", "    ")
         return text[: min([len(text), *(at for stop in self.stops if (at := text.find(stop)) >= 0)])]
 
+    def ends(self, text: str) -> bool:
+        """Whether there is a stop in the text."""
+        return any(stop in text for stop in self.stops)
+
 
 @dataclass(frozen=True)
 class JudgeSpec:

@@ -141,9 +141,8 @@ class Transformers:
 
     def _completion(self, request: Request, row: Sequence[int]) -> Completion:
         text = completion_text(self._tokenizer, request.ask, request.ids, row, self._pad)
-        cut = request.ask.cut(text)
         full = len(row) >= request.room and row[-1] not in (self._eos, self._pad)
-        return Completion(cut, truncated=full and cut == text)
+        return Completion(request.ask.cut(text), truncated=full and not request.ask.ends(text))
 
 
 class _Ended(StoppingCriteria):

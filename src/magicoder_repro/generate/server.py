@@ -115,8 +115,7 @@ class Server:
                 f"generation.engine: {_shown(client)} answers with something that is no completion ({what}): mend "
                 "generation.engine.base_url (it usually ends in /v1)"
             ) from None
-        cut = request.ask.cut(text)
-        return Completion(cut, truncated=reason == "length" and cut == text)
+        return Completion(request.ask.cut(text), truncated=reason == "length" and not request.ask.ends(text))
 
     async def _create(self, client: openai.AsyncOpenAI, request: Request, decoding: Decoding) -> Any:
         # beside OpenAI's: names of vLLM and llama.cpp, each of which passes over the other's
