@@ -35,7 +35,7 @@ def requests(folder: Path, tasks: int, max_new_tokens: int) -> list[Request]:
     """HumanEval's first tasks with the paper's prompt."""
     tokens, benchmark = Tokens(folder, TransformersEngine()), benchmarks.get("humaneval")
     asks = [benchmark.ask(task, "magicoder") for task in benchmark.load().tasks[:tasks]]
-    return [Request(at, ask, tokens.ids(ask.prompt), max_new_tokens, at) for at, ask in enumerate(asks)]
+    return [Request(at, ask, tokens.ids(ask), max_new_tokens, at) for at, ask in enumerate(asks)]
 
 
 def run(folder: Path, dtype: str, settings: Engine, asked: list[Request]) -> tuple[dict[str, Any], list[str]]:

@@ -29,7 +29,8 @@ from magicoder_repro.profile import TransformersEngine, VllmEngine
 
 folder, prompts = Path(sys.argv[1]), ["def f(x):", "import", "class Stack:", "x = [1, 2"]
 tokens, texts = Tokens(folder, TransformersEngine()), []
-requests = [Request(at, Ask("t", text, ()), tokens.ids(text), 20, at) for at, text in enumerate(prompts)]
+asks = [Ask("t", text, ()) for text in prompts]
+requests = [Request(at, ask, tokens.ids(ask), 20, at) for at, ask in enumerate(asks)]
 for settings in (TransformersEngine(), VllmEngine(kind="vllm", environment="serve-cpu", context=128, cache_gb=1)):
     engine, found = make(folder, "float32", settings), {}
     engine.complete(requests, Decoding(batch=4), (), found.__setitem__)
