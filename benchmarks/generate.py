@@ -1,6 +1,6 @@
 """Completions a second: the paper's way, ours and vLLM's, the same HumanEval prompts and model, one run, same machine.
 
-    .envs/core/bin/python benchmarks/generate.py [--model FOLDER] [--tasks 32] [--max-new-tokens 256] [--dtype float32]
+    .envs/core/bin/python benchmarks/generate.py [--model FOLDER] [--tasks 16] [--max-new-tokens 128] [--dtype float32]
 
 The paper's script decodes fixed batches of 16 in order, until the last row of a batch ends by itself or at its limit (512 tokens
 there), and cuts the answers at the closing fence afterwards. Ours: each row ends at its fence (`order: paper`), and with `order:
@@ -55,8 +55,8 @@ def main() -> None:
     """Times each, and prints the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path)
-    parser.add_argument("--tasks", type=int, default=32)
-    parser.add_argument("--max-new-tokens", type=int, default=256)
+    parser.add_argument("--tasks", type=int, default=16)
+    parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

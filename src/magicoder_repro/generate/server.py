@@ -144,7 +144,9 @@ class Server:
             403: f"the key ({KEY}) may not use {self._model!r}",
             404: f"mend generation.engine.base_url (it usually ends in /v1) or .model ({self._model!r})",
         }
-        said = mends.get(error.status_code) or f"{_short(error.message)} (asked for {request.ask.task_id})"
+        said = mends.get(error.status_code) or (
+            f"{_short(error.message)} (asked for {request.ask.task_id}; generation.engine.context says what it can hold)"
+        )
         return f"generation.engine: {_shown(client)} answers {error.status_code}: {said}"
 
 
