@@ -314,6 +314,7 @@ def test_a_choice_that_broke_off_is_asked_for_again(stage: Any) -> None:
         (504, "error 504", 6),
         (413, "finish_reason refused 413", 1),
         (422, "finish_reason refused 422", 1),
+        (403, "finish_reason refused 403", 1),
     ],
 )
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -321,7 +322,10 @@ def test_a_prompt_that_the_server_fails_on_is_dropped_with_the_reason(
     status: int, reason: str, times: int, concurrency: int, stage: Any
 ) -> None:
     def answer(body: dict[str, Any], _: int) -> Any:
-        return (status, error("too odd for us")) if body["seed"] == 976 + SEEDS - 1 else (200, GOOD)
+        if body["seed"] != 976 + SEEDS - 1:
+            return 200, GOOD
+        time.sleep(0.1)  # not the first to be answered
+        return status, error("too odd for us")
 
     with serving(answer) as server:
         work = stage(server, concurrency=concurrency)
