@@ -182,7 +182,8 @@ def test_threads_that_wait_are_told_of_in_one_line(stage: Any, capsys: pytest.Ca
 
 @pytest.mark.parametrize("is_date", [False, True])
 def test_retry_after_is_kept_to(is_date: bool, stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "FIRST_WAIT", 60.0)  # without the header it would take that long
+    for name in ("FIRST_WAIT", "LONGEST_WAIT"):  # without the header it would take that long
+        monkeypatch.setattr(backoff, name, 60.0)
 
     def answer(_: dict[str, Any], number: int) -> Any:
         if number > 1:
@@ -313,6 +314,7 @@ def test_a_choice_that_broke_off_is_asked_for_again(stage: Any) -> None:
         (504, "error 504", 6),
         (413, "finish_reason refused 413", 1),
         (422, "finish_reason refused 422", 1),
+        (403, "finish_reason refused 403", 1),
     ],
 )
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -320,7 +322,10 @@ def test_a_prompt_that_the_server_fails_on_is_dropped_with_the_reason(
     status: int, reason: str, times: int, concurrency: int, stage: Any
 ) -> None:
     def answer(body: dict[str, Any], _: int) -> Any:
-        return (status, error("too odd for us")) if body["seed"] == 976 + SEEDS - 1 else (200, GOOD)
+        if body["seed"] != 976 + SEEDS - 1:
+            return 200, GOOD
+        time.sleep(0.1)  # not the first to be answered
+        return status, error("too odd for us")
 
     with serving(answer) as server:
         work = stage(server, concurrency=concurrency)

@@ -175,7 +175,10 @@ class Client:
             raise Busy(f"{status}: {_short(message)}", retry_after(header))
         if status == 408 or status >= 500:
             raise Failing(f"error {status}", _short(message, _LONGEST_REFUSAL))
-        if status not in _OF_THE_PROMPT or used_up:
+        filtered = (
+            status == 403 and self._has_replied
+        )  # a key that was good: a filter between took the code for an attack
+        if used_up or not (status in _OF_THE_PROMPT or filtered):
             raise UsageError(_refusal(self._url, self._config.model, status, message))
         reason = "refused" if status == 400 else f"refused {status}"
         return Reply(_short(message, _LONGEST_REFUSAL), reason, None)
