@@ -11,6 +11,7 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, TrainingArguments
 
 from magicoder_repro import profile
@@ -152,3 +153,30 @@ def test_records_of_a_row_do_not_see_each_other(attention: str, model_folder: Pa
     with torch.no_grad():
         means = [trainer.model(**tokenize.Collator(EOS)([one]), use_cache=False).loss.item() for one in records]
     assert sum(losses) == pytest.approx(sum(means) / 3, abs=1e-5)
+
+
+def test_the_head_within_the_loss_gives_the_same(model_folder: Path, tmp_path: Path) -> None:
+    """As with liger-kernel's loss on CUDA: the model ends before its head, which is whole again afterwards."""
+    trainer = fast.PackedTrainer(model=_model(model_folder, "sdpa"), args=_arguments(tmp_path))
+    (row, *_) = packing.Collator(2, EOS)(_records(4))["rows"]
+    found = []
+    for fused in (
+        None,
+        lambda weight, states, targets, bias: cross_entropy(states @ weight.T, targets, reduction="none"),
+    ):
+        trainer._fused = fused
+        loss = trainer.compute_loss(trainer.model, row)
+        loss.backward()
+        found.append((loss.item(), trainer.model.lm_head.weight.grad.clone()))
+        trainer.model.zero_grad()
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-6)
+    assert trainer.model(row["input_ids"]).logits.shape[-1] == trainer.model.config.vocab_size
+
+
+def test_a_row_without_response_tokens_adds_no_gradient(model_folder: Path, tmp_path: Path) -> None:
+    trainer = fast.PackedTrainer(model=_model(model_folder, "sdpa"), args=_arguments(tmp_path))
+    (row,) = packing.pack([[_records(7)[6]]], 100, EOS)
+    loss = trainer.compute_loss(trainer.model, row)
+    loss.backward()
+    assert loss.item() == 0.0 and not any(one.grad.any() for one in trainer.model.parameters())
