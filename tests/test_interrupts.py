@@ -82,6 +82,11 @@ def test_what_cleans_up_is_not_disturbed(tmp_path: Path) -> None:
     assert code == 130 and told.count("\n") == 1 and (tmp_path / "cleaned").exists()
 
 
+def test_an_interpreter_that_takes_long_to_end_is_not_killed_by_the_alarm(tmp_path: Path) -> None:
+    slow = "sys.slow = type('Slow', (), {'__del__': lambda self, sleep=time.sleep: sleep(3.5)})(); "
+    assert _ended(tmp_path, f"{slow}wait()\n    finally: pass", signal.SIGTERM)[0] == 143
+
+
 def test_no_process_outlives_one_that_is_killed_while_it_looks_for_groups() -> None:
     code = "import time; from pathlib import Path; from magicoder_repro.sandbox import cgroups; "
     code += (

@@ -99,6 +99,13 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
         ("recipes.stage-1.seed", 2**32, r"recipes.stage-1.seed: .*less than 4294967296"),
         ("recipes.stage-1.learning_rate", float("inf"), r"learning_rate: .*finite"),
         (
+            "recipes.stage-1.attention",
+            "flash_attention_2",
+            r"recipes.stage-1.attention: .* needs .*flash-attn.*: set sdpa",
+        ),
+        ("recipes.stage-1.lora", {"rank": 8}, r"recipes.stage-1.lora.*alpha.* is missing"),
+        ("training", {"proceses": 2}, r"unknown key 'training.proceses': did you mean 'processes'\?"),
+        (
             "models.mine",
             {"samples": {}, "archive": "x", "match": ["*"]},
             r"models.mine: give either samples, or archive",

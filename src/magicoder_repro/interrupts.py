@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ _came: int | None = None
 
 def install() -> None:
     """From now on either signal raises `Stopped` in the main thread, unless it was ignored before."""
+    # The last thing at exit: afterwards Python's handlers are gone, and an alarm would kill the process.
+    atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)

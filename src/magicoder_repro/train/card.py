@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from magicoder_repro import prompts
+from magicoder_repro.data import embedded_model
 from magicoder_repro.profile import Recipe
 from magicoder_repro.train.base_model import EMBEDDED
 
@@ -35,6 +36,8 @@ def model_card(about: Mapping[str, Any], recipe: Recipe, counts: Mapping[str, An
     `counts`: the manifest's; `inputs`: the sha256 of what it was made of."""
     base, revision = about["base"], about["revision"]
     published = base != EMBEDDED and not Path(base).exists()
+    if base == EMBEDDED:
+        base = f"{embedded_model.NAME} (embedded)"
     front = {
         **({"base_model": base} if published else {}),
         "library_name": "transformers",

@@ -140,7 +140,7 @@ class _Progress(TrainerCallback):
         self._steps += 1
         if self._steps == _MEASURED_FROM:
             self._start = time.monotonic()
-        if self._steps == _MEASURED_TO:
+        if self._steps == _MEASURED_TO and state.global_step < state.max_steps:
             rate = (_MEASURED_TO - _MEASURED_FROM) * self._tokens / (time.monotonic() - self._start)
             left = round((state.max_steps - state.global_step) * self._tokens)
             say(f"{self._job.label}: {estimate.duration(left, rate, self._job.price_per_hour)}")
