@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path)
     parser.add_argument("--tokenizer", type=Path)
     parser.add_argument("--steps", type=int, default=2, help="counted optimizer steps of a turn")
-    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--peak-tflops", type=float, default=312.0, help="an A100's; 989 for an H100 or H200")
     options = parser.parse_args()
     if (options.records is None) != (options.tokenizer is None):

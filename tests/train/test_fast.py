@@ -11,12 +11,13 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file
+from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, TrainingArguments
 
 from magicoder_repro import profile
 from magicoder_repro.errors import BadResultError
 from magicoder_repro.pipeline import plan
-from magicoder_repro.train import fast, launch, packing, rank, tokenize
+from magicoder_repro.train import checkpoints, fast, launch, packing, rank, tokenize
 
 EOS = 2
 
@@ -35,13 +36,15 @@ def _records(count: int, longest: int = 60) -> list[dict[str, list[int]]]:
     return records
 
 
-def _train(model: Path, folder: Path, processes: int = 1, **recipe: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
+def _train(
+    model: Path, folder: Path, processes: int = 1, resume: Path | None = None, **recipe: Any
+) -> tuple[list[float], dict[str, torch.Tensor]]:
     """The losses of 24 records' two epochs of 3 steps, and the weights at the end."""
     rows = [{**row, rank.LINE: line} for line, row in enumerate(_records(24), 1)]
     Dataset.from_list(rows).save_to_disk(folder / "data")
     job = {
         "label": "t", "model": model, "data": folder / "data", "out": folder, "checkpoints": folder / "checkpoints",
-        "logs": folder / "logs", "resume": None, "saved_dtype": "float32", "bos_token_id": 1, "eos_token_id": EOS,
+        "logs": folder / "logs", "resume": resume, "saved_dtype": "float32", "bos_token_id": 1, "eos_token_id": EOS,
         "pad_token_id": EOS, "tokens": 1000, "price_per_hour": None,
         "recipe": {
             "max_length": 64, "epochs": 2, "batch": 8, "micro_batch": 2, "learning_rate": 5e-3, "warmup_steps": 2,
@@ -78,6 +81,13 @@ def test_two_processes_make_the_same_steps(model_folder: Path, tmp_path: Path, m
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     paper = _train(model_folder, tmp_path / "paper")
     _same(paper, _train(model_folder, tmp_path / "fast", processes=2, speed="fast"))
+
+
+def test_a_training_goes_on_from_a_checkpoint(model_folder: Path, tmp_path: Path) -> None:
+    _, whole = _train(model_folder, tmp_path / "whole", speed="fast", checkpoint_steps=2)
+    fourth = checkpoints.of(tmp_path / "whole" / "checkpoints", 4)
+    _, resumed = _train(model_folder, tmp_path / "resumed", resume=fourth, speed="fast")
+    assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
@@ -152,3 +162,30 @@ def test_records_of_a_row_do_not_see_each_other(attention: str, model_folder: Pa
     with torch.no_grad():
         means = [trainer.model(**tokenize.Collator(EOS)([one]), use_cache=False).loss.item() for one in records]
     assert sum(losses) == pytest.approx(sum(means) / 3, abs=1e-5)
+
+
+def test_the_head_within_the_loss_gives_the_same(model_folder: Path, tmp_path: Path) -> None:
+    """As with liger-kernel's loss on CUDA: the model ends before its head, which is whole again afterwards."""
+    trainer = fast.PackedTrainer(model=_model(model_folder, "sdpa"), args=_arguments(tmp_path))
+    (row, *_) = packing.Collator(2, EOS)(_records(4))["rows"]
+    found = []
+    for fused in (
+        None,
+        lambda weight, states, targets, bias: cross_entropy(states @ weight.T, targets, reduction="none"),
+    ):
+        trainer._fused = fused
+        loss = trainer.compute_loss(trainer.model, row)
+        loss.backward()
+        found.append((loss.item(), trainer.model.lm_head.weight.grad.clone()))
+        trainer.model.zero_grad()
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-6)
+    assert trainer.model(row["input_ids"]).logits.shape[-1] == trainer.model.config.vocab_size
+
+
+def test_a_row_without_response_tokens_adds_no_gradient(model_folder: Path, tmp_path: Path) -> None:
+    trainer = fast.PackedTrainer(model=_model(model_folder, "sdpa"), args=_arguments(tmp_path))
+    (row,) = packing.pack([[_records(7)[6]]], 100, EOS)
+    loss = trainer.compute_loss(trainer.model, row)
+    loss.backward()
+    assert loss.item() == 0.0 and not any(one.grad.any() for one in trainer.model.parameters())

@@ -51,7 +51,7 @@ class PackedTrainer(MicroBatchMeanTrainer):
     ) -> Any:
         """The weighted sum over the response tokens of a row: its part of the step's loss."""
         head = self.accelerator.unwrap_model(model).get_output_embeddings()
-        fused = self._fused if type(head) is torch.nn.Linear else None
+        fused = self._fused if type(head) is torch.nn.Linear and len(inputs["kept"]) else None
         with _left_out(head) if fused else contextlib.nullcontext():
             scores = model(
                 input_ids=inputs["input_ids"],
@@ -75,7 +75,7 @@ def _sdpa(
     module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any, **kwargs: Any
 ) -> tuple[torch.Tensor, None]:
     """transformers' sdpa, record by record: with a mask the whole row would cost its length squared. States: (1, heads, T, size)."""
-    if attention_mask is not None:
+    if attention_mask is not None or "cu_seq_lens_q" not in kwargs:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     lengths = kwargs["cu_seq_lens_q"].diff().tolist()
     parts = zip(*(torch.split(states, lengths, dim=2) for states in (query, key, value)), strict=True)
