@@ -55,20 +55,22 @@ def test_a_loss_that_is_no_number_is_told_with_its_step_and_records(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("lora", [None, {"rank": 2, "alpha": 4.0, "dropout": 0.1}])
 def test_a_signal_leaves_a_checkpoint_of_the_step_and_the_same_weights(
-    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lora: dict[str, Any] | None, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = build(tmp_path / "whole", RECIPE)
+    recipe = {**RECIPE, "lora": lora}
+    whole = build(tmp_path / "whole", recipe)
     monkeypatch.setattr(interrupts, "_came", None)
     with monkeypatch.context() as patch:
         _at_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Stopped) as stopped:
-            build(tmp_path / "out", RECIPE)
+            build(tmp_path / "out", recipe)
     assert stopped.value.code == 143
     last = checkpoints.last(tmp_path / "out.partial" / "work" / "checkpoints")
     assert last is not None and checkpoints.step(last) in (3, 4)  # which of the callbacks looks first
     monkeypatch.setattr(interrupts, "_came", None)
-    assert build(tmp_path / "out", RECIPE).outputs == whole.outputs
+    assert build(tmp_path / "out", recipe).outputs == whole.outputs
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(
