@@ -172,7 +172,7 @@ class Client:
         """What an error means: the server is busy, fails on this request, declines it (a reply), or would fail on every one."""
         used_up = code == "insufficient_quota"
         if status in _BUSY and not used_up:
-            raise Busy(f"{status}: {_short(message)}", retry_after(header))
+            raise Busy(f"{status}: {_short(message.removeprefix(f'Error code: {status} - '))}", retry_after(header))
         if status == 408 or status >= 500:
             raise Failing(f"error {status}", _short(message, _LONGEST_REFUSAL))
         filtered = (
