@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from magicoder_repro import artifact, processes, records
+from magicoder_repro import artifact, interrupts, processes, records
 from magicoder_repro.errors import BadResultError, Stopped, UsageError
 from magicoder_repro.train import rank
 from magicoder_repro.train.rank import Job
@@ -91,5 +91,9 @@ def _train(job: Job) -> None:
     except Exception as error:
         if (number := artifact.failed_write(error)) is not None:
             raise OSError(number, os.strerror(number), str(job.out)) from error
-        time.sleep(_PEER_SECONDS)  # what comes of a peer's failure is not told: the agent ends this process meanwhile
+        # What comes of a peer's failure is not told: the agent ends this process now, or has already told it to end.
+        if interrupts.came() is None:
+            time.sleep(_PEER_SECONDS)
+        if (came := interrupts.came()) is not None:
+            raise Stopped(came) from None
         raise
