@@ -73,7 +73,7 @@ def _content(**changes: Any) -> Any:
 
 NODES = plan.expand(profile.load("tiny"))
 ELSEWHERE = {"oss-instruct", "evol-instruct", "sft"}  # below, where the run is killed; the same teacher; tests/train
-SAME_WAY = {"base-model", "analyze"}  # done in one go, as most
+SAME_WAY = {"base-model", "analyze", "seeds", "deduplicate", "report"}  # done in one go, as corpus and decontaminate
 FIRST = list(
     {node.stage.name: node.name for node in reversed(NODES) if node.stage.name not in ELSEWHERE | SAME_WAY}.values()
 )

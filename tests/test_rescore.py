@@ -101,7 +101,7 @@ def _right(count: int) -> bytes:
     return "".join(f"{records.dumps(row)}\n" for row in rows).encode()
 
 
-@pytest.mark.sandbox
+@pytest.mark.published
 def test_published_answers_are_fetched_once_judged_and_stand_beside_the_papers(
     served: tuple[Path, str, list[str]], home: Path, data: Path, tmp_path: Path
 ) -> None:
