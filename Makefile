@@ -18,7 +18,7 @@ export PYTHON
 
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
-.PHONY: help all rescore plan rehearse test lint check check-fast check-published check-ds1000 lock clean distclean record regress archive toolchains $(STAGES)
+.PHONY: help all rescore plan rehearse test lint check check-fast check-long check-ds1000 lock clean distclean record regress archive toolchains $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -67,12 +67,12 @@ lint: $(READY)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 check: $(READY) .envs/evalplus-0.3.1/.ready
-	@$(PYTEST) $(SPREAD) -m "not timing and not published"
-	@$(PYTEST) -m "timing and not published"
+	@$(PYTEST) $(SPREAD) -m "not timing and not long"
+	@$(PYTEST) -m "timing and not long"
 check-fast: $(READY) ## the tests that need seconds and no processes, for the inner loop
-	@$(PYTEST) $(SPREAD) -m "not process and not sandbox and not timing and not chain and not published"
-check-published: $(READY) .envs/evalplus-0.3.1/.ready ## what takes minutes more: published answers with the slowest task, canonical solutions by protocol current
-	@$(PYTEST) -m published
+	@$(PYTEST) $(SPREAD) -m "not process and not sandbox and not timing and not chain and not long"
+check-long: $(READY) .envs/evalplus-0.3.1/.ready ## what takes minutes each: kills in the middle of a stage, whole published sets, a rehearsal, trainings in several processes
+	@$(PYTEST) -m long
 check-ds1000: $(READY) .envs/ds1000/.ready .envs/ds1000-original/.ready ## the tests of the DS-1000 judges, with their libraries (12 GB, minutes)
 	@$(PYTEST) tests/benchmarks/ds1000
 LOCK := .envs/core/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --no-emit-index-url \

@@ -44,7 +44,7 @@ def _no_process_without_a_marker(request: pytest.FixtureRequest) -> Iterator[Non
     """What `make check-fast` runs starts no process; pyproject.toml has the markers."""
     global _started
     marks = {mark.name for mark in request.node.iter_markers()}
-    if marks & {"process", "sandbox", "timing", "chain", "published"}:
+    if marks & {"process", "sandbox", "timing", "chain", "long"}:
         yield
         return
     _started = []

@@ -331,6 +331,7 @@ def test_a_result_of_an_earlier_version_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2 and "corpus is a result of an earlier version: move it" in done.stderr
 
 
+@pytest.mark.long
 def test_published_answers_are_judged_and_reported(tmp_path: Path) -> None:
     from magicoder_repro.benchmarks import minibench
 
@@ -389,6 +390,7 @@ def test_names_that_stand_for_nothing(changes: dict[str, Any], message: str) -> 
         profile.check_names(_profile(**changes))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FIRST)
 def test_killed_in_any_stage_a_run_ends_with_the_same_files(name: str, finished: Path, tmp_path: Path) -> None:
     """The node is made again from an undisturbed run's inputs, killed in the middle with SIGKILL, and started again.
@@ -428,11 +430,9 @@ def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
     assert not alive, f"left running: {[one.cmdline() for one in alive]}"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143)])
-def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(
-    number: signal.Signals, code: int, finished: Path, tmp_path: Path
-) -> None:
-    """Two stages would write one folder: the lock is the stage's too, and the stage ends with the run."""
+def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(finished: Path, tmp_path: Path) -> None:
+    """Two stages would write one folder: the lock is the stage's too, and the stage ends with the run. (Signals that a run can handle:
+    tests/data/test_teacher.py.)"""
     folder = tmp_path / "tiny"
     _copy(finished, folder)
     made = (folder / "oss-instruct" / "oss-instruct").resolve()
@@ -446,11 +446,8 @@ def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(
         started = psutil.Process(process.pid).children(recursive=True)
     held = [path.resolve() for path in Path("/proc", str(started[0].pid), "fd").iterdir()]
     assert (folder / ".lock").resolve() in held
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == code
-    assert "Traceback" not in errors
-    assert errors.count("stopped: the same command goes on where it was") == (code > 0)
+    process.kill()
+    process.communicate(timeout=20)
     _, alive = psutil.wait_procs(started, timeout=5)
     assert not alive, f"left running: {[one.cmdline() for one in alive]}"
     assert journal.is_dir(), "the stage went on to its end"

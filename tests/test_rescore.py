@@ -101,7 +101,7 @@ def _right(count: int) -> bytes:
     return "".join(f"{records.dumps(row)}\n" for row in rows).encode()
 
 
-@pytest.mark.published
+@pytest.mark.long
 def test_published_answers_are_fetched_once_judged_and_stand_beside_the_papers(
     served: tuple[Path, str, list[str]], home: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -163,7 +163,7 @@ def test_published_answers_are_fetched_once_judged_and_stand_beside_the_papers(
     assert changed.returncode == 2 and changed.stderr.count("\n") == 1 and "remove" in changed.stderr
 
 
-@pytest.mark.sandbox
+@pytest.mark.long
 def test_anybodys_answers_are_judged_under_their_name(home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "answers"
     folder.mkdir()

@@ -160,6 +160,7 @@ def test_a_setting_that_it_does_not_read_is_refused(
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+@pytest.mark.long
 def test_the_stages_and_the_report_know_it(checkout: Checkout, model_folder: Path, tmp_path: Path) -> None:
     """A profile whose models are random weights, which answer nothing right, and somebody's answers, of which one is."""
     wrong = dict.fromkeys(RIGHT, "print()")

@@ -75,7 +75,7 @@ def test_losses_and_weights_are_those_of_the_papers_micro_batches(
     assert saved[0] == saved[1]
 
 
-@pytest.mark.process
+@pytest.mark.long
 def test_two_processes_make_the_same_steps(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each has its own number of rows."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -164,7 +164,7 @@ artifact.build(artifact.Request("sft", out, config, {"model": model, "records": 
 """
 
 
-@pytest.mark.process
+@pytest.mark.long
 def test_killed_trainings_end_in_the_same_weights(model_folder: Path, tmp_path: Path, config: Any) -> None:
     records = _records(tmp_path / "records")
 

@@ -106,7 +106,7 @@ MINUTES = {"Mbpp/599"}  # takes longer than all the others together
 
 @pytest.mark.timing
 @pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
-@pytest.mark.parametrize("protocol", ["paper", pytest.param("current", marks=pytest.mark.published)])
+@pytest.mark.parametrize("protocol", ["paper", pytest.param("current", marks=pytest.mark.long)])
 def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark: str, protocol: str) -> None:
     """But for eight of MBPP, which take two minutes of computing; published answers to them are judged below."""
     dataset = _without(benchmarks.get(benchmark).load(protocol, data=data), SLOW_MBPP)
@@ -131,7 +131,7 @@ def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark
         pytest.param("humaneval", "current", set(), id="humaneval-current"),
         pytest.param("mbpp", "paper", MINUTES, id="mbpp-paper"),
         pytest.param("mbpp", "current", SLOW_MBPP, id="mbpp-current"),  # once is enough for what computes that long
-        pytest.param("mbpp", "paper", set(), marks=pytest.mark.published, id="mbpp-paper-whole"),
+        pytest.param("mbpp", "paper", set(), marks=pytest.mark.long, id="mbpp-paper-whole"),
     ],
 )
 def test_published_generations_get_the_verdicts_that_evalplus_gives(
