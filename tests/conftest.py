@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parents[1]
+_data = os.environ.get("MAGICODER_DATA")  # before a test names a folder of its own
 STARTS = {"subprocess.Popen", "os.fork", "os.posix_spawn"}
 _started: list[str] | None = None  # by the test that runs, where that is noted
 
@@ -56,7 +57,7 @@ def _no_process_without_a_marker(request: pytest.FixtureRequest) -> Iterator[Non
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The real benchmark files: MAGICODER_DATA, by default ../shared/datasets beside the checkout."""
-    folder = Path(os.environ.get("MAGICODER_DATA") or ROOT.parent / "shared" / "datasets")
+    folder = Path(_data or ROOT.parent / "shared" / "datasets")
     if not folder.is_dir():
         pytest.skip(f"no benchmark data: set MAGICODER_DATA ({folder} is not there)")
     return folder
