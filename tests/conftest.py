@@ -34,9 +34,7 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_note)
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a shell's background job, and what it starts, would ignore Ctrl-C
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: what it starts ignores Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

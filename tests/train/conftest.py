@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import pytest
 
 from magicoder_repro import artifact
 from magicoder_repro.train import sft
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -52,9 +49,9 @@ def build(model_folder: Path, records: Path, config: Callable[..., dict[str, Any
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
+def golden(data: Path) -> Path:
     """What transformers 4.35 and accelerate 0.24.1 made of the official recipe; its README says how."""
-    folder = Path(os.environ.get("MAGICODER_DATA") or ROOT.parent / "shared" / "datasets").parent / "golden" / "sft"
+    folder = data.parent / "golden" / "sft"
     if not folder.is_dir():
         pytest.skip(f"no golden training: {folder} is not there")
     return folder

@@ -2,12 +2,14 @@
 
 from magicoder_repro.stage import Stage
 
+OF_THE_WORK = frozenset({"base_url", "model", "concurrency", "cache_gb"})
+"""Settings of an engine that only say where and how the work is done: completions do not depend on them."""
 GENERATE = Stage(
     "generate",
     "a model's completions",
     "generate.complete:build",
     version=2,
-    schedule=frozenset({"label", "engine.base_url", "engine.model", "engine.concurrency", "engine.cache_gb"}),
+    schedule=frozenset({"label", *(f"engine.{name}" for name in OF_THE_WORK)}),
     shares="model",
 )
 PUBLISHED = Stage("published", "published answers", "generate.published:build", schedule=frozenset({"key"}))

@@ -11,12 +11,10 @@ from typing import Any, Protocol
 
 from magicoder_repro import environment
 from magicoder_repro.benchmarks.base import Ask
+from magicoder_repro.generate import OF_THE_WORK
 from magicoder_repro.generate.text import prompt_ids
 from magicoder_repro.profile import Engine as Settings
 from magicoder_repro.profile import ServerEngine, TransformersEngine, VllmEngine
-
-_OF_THE_WORK = frozenset({"base_url", "model", "concurrency", "cache_gb"})
-"""Settings that only say where and how the work is done: completions do not depend on them."""
 
 _made: dict[tuple[Path, str, Settings], Engine] = {}
 
@@ -96,7 +94,7 @@ def missing(settings: Settings) -> Sequence[str]:
 
 def told(settings: Settings) -> dict[str, Any]:
     """What decides a completion beside the model and the decoding."""
-    found = settings.model_dump(exclude=set(_OF_THE_WORK))
+    found = settings.model_dump(exclude=set(OF_THE_WORK))
     if isinstance(settings, VllmEngine):
         lock = environment.ROOT / "docker" / settings.environment / "requirements.lock"
         version = re.search(r"^vllm(?:-cpu)?==(\S+)", lock.read_text(), re.MULTILINE)

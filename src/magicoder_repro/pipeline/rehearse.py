@@ -14,6 +14,7 @@ from magicoder_repro import artifact, benchmarks, environment
 from magicoder_repro import profile as profiles
 from magicoder_repro.data import embedded_process
 from magicoder_repro.errors import UsageError
+from magicoder_repro.generate import complete
 from magicoder_repro.pipeline import plan, run, stand_ins
 from magicoder_repro.pipeline.store import Run
 from magicoder_repro.profile import Profile, ServerTeacher
@@ -36,7 +37,6 @@ _TEACHER = {
     "give_up_after": 5,
 }
 _SEEDS_A_LANGUAGE = 1
-_DONE = "done"  # a stand-in is whole
 
 
 def rehearse(profile: Profile, of: Run, vllm: bool = False) -> None:
@@ -144,23 +144,18 @@ def _shrink_evaluation(content: dict[str, Any], changes: list[str]) -> None:
 
 def _at_hand(name: str, protocol: str) -> str:
     """The benchmark, or the one of this package in its format where its data are not here."""
-    benchmark = benchmarks.get(name)
-    for subset in benchmark.subsets or (None,):
-        try:
-            benchmark.find(protocol, subset)
-        except UsageError:
-            continue
-        return name
-    return f"minibench-{name}"
+    missing = complete.missing(name, protocol)()
+    return f"minibench-{name}" if len(missing) == len(benchmarks.get(name).subsets or (None,)) else name
 
 
 def _made(folder: Path, make: Any) -> str:
     """The path of a stand-in, which stays the same file for the runs that follow."""
-    if not (folder / _DONE).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        make(folder)
-        (folder / _DONE).touch()
+    if not folder.is_dir():
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        make(partial)
+        partial.rename(folder)
     return str(folder)
 
 
