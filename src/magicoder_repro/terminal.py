@@ -50,6 +50,11 @@ def without_secrets(text: str) -> str:
     return _BEARER.sub(rf"\1{_MASK}", text)
 
 
+def in_short(text: str, most: int = 200) -> str:
+    """The beginning of what a server said, on one line, without the keys that it repeats."""
+    return without_secrets(" ".join(text.split()))[:most]
+
+
 def public(value: Any) -> Any:
     """The same JSON value without secrets in its texts, keys included."""
     if isinstance(value, str):

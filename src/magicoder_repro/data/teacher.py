@@ -29,7 +29,7 @@ from magicoder_repro.data.reply import Reply
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import EmbeddedTeacher, Teacher
 from magicoder_repro.progress import say
-from magicoder_repro.terminal import without_secrets
+from magicoder_repro.terminal import in_short, without_secrets
 
 _REPLY_SECONDS = 600.0
 _CONNECT_SECONDS = 30.0
@@ -164,7 +164,7 @@ class Client:
             return replies.of_completion(raw.parse(), question.max_tokens)
         except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
             raise UsageError(
-                f"teacher: {self._url} answers with something that is no chat completion ({_short(raw.text) or 'nothing'}): "
+                f"teacher: {self._url} answers with something that is no chat completion ({in_short(raw.text) or 'nothing'}): "
                 "mend teacher.server.base_url (it usually ends in /v1)"
             ) from None
 
@@ -172,16 +172,16 @@ class Client:
         """What an error means: the server is busy, fails on this request, declines it (a reply), or would fail on every one."""
         used_up = code == "insufficient_quota"
         if status in _BUSY and not used_up:
-            raise Busy(f"{status}: {_short(message.removeprefix(f'Error code: {status} - '))}", retry_after(header))
+            raise Busy(f"{status}: {in_short(message.removeprefix(f'Error code: {status} - '))}", retry_after(header))
         if status == 408 or status >= 500:
-            raise Failing(f"error {status}", _short(message, _LONGEST_REFUSAL))
+            raise Failing(f"error {status}", in_short(message, _LONGEST_REFUSAL))
         filtered = (
             status == 403 and self._has_replied
         )  # a key that was good: a filter between took the code for an attack
         if used_up or not (status in _OF_THE_PROMPT or filtered):
             raise UsageError(_refusal(self._url, self._config.model, status, message))
         reason = "refused" if status == 400 else f"refused {status}"
-        return Reply(_short(message, _LONGEST_REFUSAL), reason, None)
+        return Reply(in_short(message, _LONGEST_REFUSAL), reason, None)
 
     def _raise_for_setting(self, error: openai.APIStatusError) -> None:
         """A UsageError when the server refuses a setting that every request has, as those of reasoning models do."""
@@ -189,7 +189,7 @@ class Client:
             named = error.param == name or re.search(rf"['\"`]{name}['\"`]", error.message)
             if named and (error.param == name or _UNSUPPORTED.search(error.message)):
                 raise UsageError(
-                    f"teacher: {self._url} refuses the setting {name!r} ({_short(error.message)}): set teacher.{name} to null (then "
+                    f"teacher: {self._url} refuses the setting {name!r} ({in_short(error.message)}): set teacher.{name} to null (then "
                     "none is sent) or to a value that it takes"
                 )
 
@@ -301,11 +301,6 @@ def _authorization(user: str | None, password: str | None) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
-def _short(text: str, most: int = 200) -> str:
-    """The beginning of what a server said, on one line, without the keys that it repeats."""
-    return without_secrets(" ".join(text.split()))[:most]
-
-
 def _refusal(url: str, model: str, status: int, message: str) -> str:
     """The line for a status that every request would get."""
     mends = {
@@ -313,7 +308,7 @@ def _refusal(url: str, model: str, status: int, message: str) -> str:
         403: f"the key may not use {model!r}",
         404: f"mend teacher.server.base_url (it usually ends in /v1) or teacher.model ({model!r})",
     }
-    return f"teacher: {url} answers {status}: {mends.get(status) or _short(message)}"
+    return f"teacher: {url} answers {status}: {mends.get(status) or in_short(message)}"
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from magicoder_repro.errors import UsageError
 from magicoder_repro.generate.engines import Completion, Decoding, Request, Settle
 from magicoder_repro.profile import ServerEngine
 from magicoder_repro.progress import say
-from magicoder_repro.terminal import without_secrets
+from magicoder_repro.terminal import in_short, without_secrets
 
 _REPLY_SECONDS = 600.0
 _LONGEST_PAUSE, _PATIENCE = 30.0, 300.0  # seconds between attempts, and until a server that is away is given up
@@ -110,7 +110,7 @@ class Server:
             if not isinstance(text, str) or not isinstance(reply, Reply):
                 raise TypeError
         except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
-            what = _short(raw.text) or "nothing"
+            what = in_short(raw.text, _LONGEST) or "nothing"
             raise UsageError(
                 f"generation.engine: {_shown(client)} answers with something that is no completion ({what}): mend "
                 "generation.engine.base_url (it usually ends in /v1)"
@@ -145,15 +145,10 @@ class Server:
             404: f"mend generation.engine.base_url (it usually ends in /v1) or .model ({self._model!r})",
         }
         said = mends.get(error.status_code) or (
-            f"{_short(error.message)} (asked for {request.ask.task_id}; generation.engine.context says what it can hold)"
+            f"{in_short(error.message, _LONGEST)} (asked for {request.ask.task_id}; generation.engine.context says what it can hold)"
         )
         return f"generation.engine: {_shown(client)} answers {error.status_code}: {said}"
 
 
 def _shown(client: openai.AsyncOpenAI) -> str:
     return without_secrets(str(client.base_url))
-
-
-def _short(text: str) -> str:
-    """The beginning of what a server said, on one line, without the keys that it repeats."""
-    return without_secrets(" ".join(text.split()))[:_LONGEST]
