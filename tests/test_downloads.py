@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import Quiet, serving
 
 from magicoder_repro import downloads
 from magicoder_repro.errors import UsageError
@@ -17,21 +16,15 @@ from magicoder_repro.errors import UsageError
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             self.send_response(404 if self.path == "/gone" else 200)
             self.send_header("Content-Length", "100" if self.path == "/cut" else "10")
             self.end_headers()
             self.wfile.write(b"0123456789")
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as url:
+        yield url
 
 
 def test_a_file_comes_whole_or_not_at_all(address: str) -> None:

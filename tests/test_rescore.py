@@ -9,15 +9,15 @@ import socket
 import subprocess
 import sys
 import tarfile
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from loopback import Quiet, serving
 
 from magicoder_repro import benchmarks, profile, records
 from magicoder_repro.errors import UsageError
@@ -31,15 +31,12 @@ SETS = ("HumanEvalPlus-v0.1.9", "HumanEvalPlus-v0.1.10", "MbppPlus-v0.1.0", "Mbp
 MBPP_TASKS = 12
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class _Handler(Quiet, SimpleHTTPRequestHandler):
     asked: list[str]
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
         super().do_GET()
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -48,11 +45,8 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str, list[str]]]:
     folder = tmp_path / "served"
     folder.mkdir()
     handler = type("Handler", (_Handler,), {"asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))  # type: ignore[arg-type]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}", handler.asked  # type: ignore[attr-defined]
-    server.shutdown()
-    server.server_close()
+    with serving(partial(handler, directory=str(folder))) as url:
+        yield folder, url, handler.asked  # type: ignore[attr-defined]
 
 
 @pytest.fixture

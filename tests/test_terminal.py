@@ -6,9 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loopback import Quiet, serving
 
 from magicoder_repro import terminal
 from magicoder_repro.data import teacher
@@ -131,28 +130,16 @@ def server() -> Iterator[tuple[str, dict[str, Any]]]:
     """The address without http:// and what it answers: `status`, `body`, `tokens`."""
     answer: dict[str, Any] = {"status": 500, "body": {}, "seen": []}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             answer["seen"].append((self.path, self.headers.get("Authorization")))
             tokens = "tokenize" in self.path
             data = json.dumps({"tokens": [1, 2]} if tokens else answer["body"]).encode()
-            self.send_response(200 if tokens else answer["status"])
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            self.reply(200 if tokens else answer["status"], data)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    try:
-        yield f"127.0.0.1:{http.server_port}/v1", answer
-    finally:
-        http.shutdown()
-        http.server_close()
+    with serving(Handler) as url:
+        yield f"{url.removeprefix('http://')}/v1", answer
 
 
 def _run(tmp_path: Path, base_url: str | None, **variables: str) -> subprocess.CompletedProcess[bytes]:

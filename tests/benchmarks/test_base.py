@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import Quiet, serving
 
 from magicoder_repro import benchmarks
 from magicoder_repro.benchmarks import base
@@ -23,30 +22,22 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """MBPP+'s public home, moved to a server here; gives the list of what was asked for."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             asked.append(self.path)
             content = CONTENT if self.path == "/right" else b"an error page"
-            self.send_response(404 if self.path == "/gone" else 200)
-            self.end_headers()
-            self.wfile.write(content)
+            self.reply(404 if self.path == "/gone" else 200, content)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    protocols = benchmarks.get("mbpp").protocols
-    pinned = protocols["paper"].files[None]
-    for protocol, path in (("paper", "right"), ("current", "wrong")):
-        url = f"http://127.0.0.1:{server.server_port}/{path}"
-        moved = dataclasses.replace(pinned, url=url, sha256=hashlib.sha256(CONTENT).hexdigest())
-        monkeypatch.setitem(protocols, protocol, base.Protocol({None: moved}))  # type: ignore[arg-type]
-    gone = dataclasses.replace(pinned, url=f"http://127.0.0.1:{server.server_port}/gone")
-    monkeypatch.setitem(benchmarks.get("humaneval").protocols, "paper", base.Protocol({None: gone}))  # type: ignore[arg-type]
-    yield asked
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as home:
+        protocols = benchmarks.get("mbpp").protocols
+        pinned = protocols["paper"].files[None]
+        for protocol, path in (("paper", "right"), ("current", "wrong")):
+            url = f"{home}/{path}"
+            moved = dataclasses.replace(pinned, url=url, sha256=hashlib.sha256(CONTENT).hexdigest())
+            monkeypatch.setitem(protocols, protocol, base.Protocol({None: moved}))  # type: ignore[arg-type]
+        gone = dataclasses.replace(pinned, url=f"{home}/gone")
+        monkeypatch.setitem(benchmarks.get("humaneval").protocols, "paper", base.Protocol({None: gone}))  # type: ignore[arg-type]
+        yield asked
 
 
 def test_a_file_is_fetched_once_and_checked(served: list[str], tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from loopback import Quiet, serving
 
 from magicoder_repro.artifact import Work
 from magicoder_repro.data import hub
@@ -24,7 +23,7 @@ _ANSWERS = {
 }
 
 
-class _Hub(BaseHTTPRequestHandler):
+class _Hub(Quiet):
     def do_GET(self) -> None:
         status, headers = _ANSWERS[self.path.split("/")[1]]
         self.send_response(status)
@@ -34,17 +33,11 @@ class _Hub(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(_Hub) as url:
+        yield url
 
 
 @pytest.mark.process

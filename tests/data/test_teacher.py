@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from loopback import Quiet, serving
 
 from magicoder_repro import artifact, prompts
 from magicoder_repro import profile as profiles
@@ -42,7 +42,7 @@ def _server(answer: Callable[[dict[str, Any], int], tuple[int, Any]]) -> Iterato
     """An OpenAI-compatible server; `answer(request, number)` gives the status and the reply's text, a whole body, or its bytes."""
     seen: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path.endswith("-not/tokenize"):
@@ -54,23 +54,10 @@ def _server(answer: Callable[[dict[str, Any], int], tuple[int, Any]]) -> Iterato
                 status, reply = answer(body, len(seen))
                 content = reply if isinstance(reply, dict | bytes) else _completion(str(reply))
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "text/html" if data.startswith(b"<") else "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            with contextlib.suppress(BrokenPipeError):  # of a client that was stopped
-                self.wfile.write(data)
+            self.reply(status, data, "text/html" if data.startswith(b"<") else "application/json")
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", seen
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as url:
+        yield f"{url}/v1", seen
 
 
 def _completion(text: str, finish_reason: str = "stop") -> dict[str, Any]:

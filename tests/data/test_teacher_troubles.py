@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Quiet
 
 from magicoder_repro import artifact
 from magicoder_repro import profile as profiles
@@ -55,7 +56,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Quiet):
     server: Server
 
     def do_POST(self) -> None:
@@ -84,9 +85,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 def completion(text: str | None, finish_reason: str | None = "stop", **message: Any) -> dict[str, Any]:

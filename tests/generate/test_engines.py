@@ -7,11 +7,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import yaml
+from loopback import Quiet, serving
 
 from magicoder_repro import artifact, environment, records
 from magicoder_repro import profile as profiles
@@ -116,39 +115,24 @@ def _relay(target: str, refuse: Callable[[int], int | None]) -> Iterator[tuple[s
     """Passes requests for completions on to a server; `refuse(number)` gives the status of one that it answers itself."""
     seen: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
-            self._reply(200, b'{"object": "list", "data": []}')
+            self.reply(200, b'{"object": "list", "data": []}')
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             seen.append(json.loads(body))
             if (status := refuse(len(seen))) is not None:
-                self._reply(status, b'{"error": {"message": "not now"}}')
+                self.reply(status, b'{"error": {"message": "not now"}}')
                 return
             connection = http.client.HTTPConnection(urlsplit(target).netloc)
             connection.request("POST", self.path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            self._reply(answer.status, answer.read())
+            self.reply(answer.status, answer.read())
             connection.close()
 
-        def _reply(self, status: int, content: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", seen
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as url:
+        yield f"{url}/v1", seen
 
 
 def _served(url: str) -> dict[str, Any]:

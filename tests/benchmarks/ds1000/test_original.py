@@ -12,15 +12,15 @@ import json
 import pickle
 import shutil
 import tarfile
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from loopback import serving
 
 from magicoder_repro import benchmarks, environment, records, sandbox
 from magicoder_repro.benchmarks import base
@@ -157,10 +157,9 @@ def test_the_data_are_fetched_once_and_checked(
     _zip(folder, served / "right.zip")
     (served / "wrong.zip").write_bytes((served / "right.zip").read_bytes()[:-100])
     handler = functools.partial(SimpleHTTPRequestHandler, directory=str(served))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(handler) as home:
         for name in ("wrong", "right"):
-            url = f"http://127.0.0.1:{server.server_port}/{name}.zip"
+            url = f"{home}/{name}.zip"
             moved = dataclasses.replace(DS1000.protocol("paper").files[None], url=url)
             monkeypatch.setitem(DS1000.protocols, "paper", base.Protocol({None: moved}))  # type: ignore[arg-type]
             if name == "wrong":
@@ -168,7 +167,6 @@ def test_the_data_are_fetched_once_and_checked(
                     base.fetch(DS1000, "paper", tmp_path / "data")
                 assert not (tmp_path / "data").exists()
         fetched = base.fetch(DS1000, "paper", tmp_path / "data")
-        server.shutdown()
     assert fetched == tmp_path / "data" / original.FOLDER / "ds1000_data.zip"
     assert base.fetch(DS1000, "paper", tmp_path / "data") == original.find(tmp_path / "data")[0]
     assert len(DS1000.load(data=tmp_path / "data").tasks) == 1000
