@@ -94,7 +94,8 @@ def test_two_processes_that_are_killed_and_stopped_end_in_the_official_weights(
 
     def stop() -> None:
         _wait_for_step(tmp_path, checkpoints.step(killed) + 1)
-        next(iter(psutil.Process().children())).send_signal(signal.SIGTERM)
+        children = psutil.Process().children()  # earlier tests' too: a resource tracker, a server
+        next(child for child in children if str(tmp_path) in " ".join(child.cmdline())).send_signal(signal.SIGTERM)
 
     thread = threading.Thread(target=stop)
     thread.start()
