@@ -7,8 +7,12 @@
 PROFILE ?= smoke
 PYTHON  ?= python3.11
 RESCORE ?= yes
+RUNNER  ?= auto
+ifeq (,$(filter $(RUNNER),auto host docker podman apptainer))
+$(error RUNNER=$(RUNNER): one of auto host docker podman apptainer)
+endif
 
-READY     := .envs/core/.ready .envs/evalplus-0.2.0/.ready
+READY     := .envs/core/.ready $(if $(filter auto host,$(RUNNER)),.envs/evalplus-0.2.0/.ready)
 BIN       := .envs/core/bin
 MAGICODER := $(BIN)/magicoder
 PYTEST    := $(BIN)/python -m pytest --durations 10
@@ -23,17 +27,18 @@ STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo "  PROFILE=smoke (default: laptop, no GPU, no account) or PROFILE=paper-cl (REPRODUCE.md); profiles/ has them all"
+	@echo "  RUNNER=auto (default), host, docker, podman, apptainer: where each node is made; auto takes an engine that has the images"
 	@echo "  RESCORE=no: \`make all\` ends without the published answers (it judges them where they can be fetched)"
 
 all: $(READY) ## every stage and the report; with the default profile also `make rescore`, where there is a network
-	@$(MAGICODER) run --profile $(PROFILE)
+	@$(MAGICODER) run --profile $(PROFILE) --runner $(RUNNER)
 ifeq ($(PROFILE) $(RESCORE),smoke yes)
 	@if $(MAGICODER) rescore --fetch-only; then $(BUILD) .envs/evalplus-0.3.1/.ready || :; $(MAGICODER) rescore --if-possible; fi
 endif
 rescore: $(READY) .envs/evalplus-0.3.1/.ready ## the authors' published answers, fetched and judged again: 16 cells of Tables 1 and 4
 	@$(MAGICODER) rescore
 plan: $(READY) ## what would be made, why, and what is missing; nothing is made
-	@$(MAGICODER) plan --profile $(PROFILE)
+	@$(MAGICODER) plan --profile $(PROFILE) --runner $(RUNNER)
 
 rehearse: $(READY) ## every node of a profile with all that is large made small (PROFILE=paper-cl): its numbers mean nothing
 	@$(MAGICODER) rehearse --profile $(PROFILE)
@@ -50,7 +55,7 @@ score: $(READY) ## pass@1 by isolated execution
 analyze: $(READY) ## figures of the training data
 report: $(READY) ## tables, figures, the diff with the recorded run
 $(STAGES):
-	@$(MAGICODER) run $@ --profile $(PROFILE)
+	@$(MAGICODER) run $@ --profile $(PROFILE) --runner $(RUNNER)
 
 toolchains: ## install the compilers of MultiPL-E's languages that the distribution has (root, apt-get)
 	@sh docker/multipl-e/toolchains.sh

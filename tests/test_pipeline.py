@@ -430,6 +430,7 @@ def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
     assert not alive, f"left running: {[one.cmdline() for one in alive]}"
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_takes_its_stage_and_servers_with_it(finished: Path, tmp_path: Path) -> None:
     """Two stages would write one folder: the lock is the stage's too, and the stage ends with the run. (Signals that a run can handle:
     tests/data/test_teacher.py.)"""

@@ -56,7 +56,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of `--help`
 )
 for _command in _COMMANDS:
     app.command()(_command)
-for _command in (pipeline.stage, pipeline.rank):  # what the others start
+for _command in (pipeline.stage, pipeline.look, pipeline.rank):  # what the others start
     app.command(hidden=True)(_command)
 
 

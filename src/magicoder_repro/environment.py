@@ -16,6 +16,8 @@ from magicoder_repro.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout that this package runs from."""
+BUILT = Path(os.environ.get("MAGICODER_ENVS") or ROOT / ".envs")
+"""Where its environments are: in a container, the image's own."""
 
 _PACKAGES = (
     "magicoder-repro",
@@ -43,9 +45,23 @@ def lock_sha256(environment: str) -> str:
     return file_sha256(ROOT / "docker" / environment / "requirements.lock")
 
 
+def locked(environment: str) -> str:
+    """The environment whose lock an image's packages are of: one without a lock of its own (`train`, `multipl-e`) is `core` with
+    programs of the distribution."""
+    return environment if (ROOT / "docker" / environment / "requirements.lock").is_file() else "core"
+
+
+def identity(environment: str) -> dict[str, str]:
+    """What a result's manifest says of the environment that made it: its lock, and in a container the image with its digest."""
+    name = locked(environment)
+    found = {"name": name, "lock_sha256": lock_sha256(name)}
+    image = os.environ.get("MAGICODER_IMAGE")
+    return {**found, "image": image} if image else found
+
+
 def interpreter(environment: str) -> Path:
     """The Python of an environment, under `.envs/`."""
-    python = ROOT / ".envs" / environment / "bin" / "python"
+    python = BUILT / environment / "bin" / "python"
     if not python.exists():
         raise UsageError(f"the environment {environment!r} is not there: run `make .envs/{environment}/.ready`")
     return python
@@ -58,7 +74,7 @@ def cache() -> Path:
 
 def built(environment: str) -> str | None:
     """The sha256 of the lock that an environment was built from; None when it is not there."""
-    ready = ROOT / ".envs" / environment / ".ready"
+    ready = BUILT / environment / ".ready"
     return ready.read_text().strip() if ready.is_file() else None
 
 
@@ -85,7 +101,9 @@ def torch_release() -> str:
 
 
 def git_commit() -> str | None:
-    """The checkout's commit, with `+changes` when files differ from it; None outside a checkout."""
+    """The checkout's commit, with `+changes` when files differ from it; None outside a checkout. In a container MAGICODER_COMMIT."""
+    if told := os.environ.get("MAGICODER_COMMIT"):
+        return told
 
     def git(*args: str) -> str | None:
         done = subprocess.run(["git", "-C", str(ROOT), *args], capture_output=True, text=True, check=False)

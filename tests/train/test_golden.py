@@ -73,7 +73,7 @@ launch.run(rank.Job.model_validate_json(Path(sys.argv[1]).read_bytes()), 2)
 """
 
 
-@pytest.mark.process
+@pytest.mark.long
 def test_two_processes_that_are_killed_and_stopped_end_in_the_official_weights(
     golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -245,6 +245,10 @@ class Benchmark:
         """Whose rules decide."""
         raise NotImplementedError
 
+    def environment(self, protocol: str) -> str:
+        """The folder of docker/ whose image has all that it is judged with."""
+        return "core"
+
     def facts(self, protocol: str) -> dict[str, Any]:
         """What decides a verdict beside the settings: locks of environments, versions of tools."""
         return {}

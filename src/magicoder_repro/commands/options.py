@@ -24,6 +24,14 @@ Nodes = Annotated[
     list[str] | None,
     typer.Argument(help="Stages (`score`) or nodes (`score/base`, `score/base/mbpp`); all without any."),
 ]
+Runner = Annotated[
+    str,
+    typer.Option(
+        "--runner",
+        help="Where the work runs: host (.envs/), docker, podman, apptainer (images of docker/), auto: an engine that has them, else "
+        "the host.",
+    ),
+]
 
 
 def run_of(profile: str, runs: Path | None) -> Run:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from magicoder_repro import errors, interrupts, processes, temporary
-from magicoder_repro.commands.options import Nodes, Profile, Runs, run_of, shown
+from magicoder_repro.commands.options import Nodes, Profile, Runner, Runs, run_of, shown
 from magicoder_repro.progress import say, tell
+
+if TYPE_CHECKING:
+    from magicoder_repro import profile as profiles
 
 
 def run(
@@ -22,6 +29,7 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every file's hash, not its size and time alone.")
     ] = False,
+    runner: Runner = "host",
 ) -> None:
     """Make what is not up to date, with everything it depends on.
 
@@ -32,13 +40,15 @@ def run(
     magicoder run --profile smoke
     magicoder run score/base --profile my.yaml
     magicoder run report --refresh oss-instruct
+    magicoder run --profile paper-cl --runner podman
     """
     from magicoder_repro import profile as profiles
     from magicoder_repro.pipeline import run as pipeline
+    from magicoder_repro.pipeline import runner as runners
     from magicoder_repro.report.build import print_table
 
     loaded, where = profiles.load(profile), run_of(profile, runs)
-    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify)
+    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify, runners.choose(runner))
     if not made:
         say(f"nothing to do: everything in {shown(where.folder)} is up to date (profile {profile})")
     if not stages or "report" in stages:
@@ -49,12 +59,13 @@ def stage(
     names: list[str],
     runs: Annotated[Path, typer.Option()],
     store: Annotated[Path, typer.Option()],
-    profile: Profile = "smoke",
-    frozen: Annotated[int | None, typer.Option(help="A descriptor of the profile, in its place.")] = None,
+    profile: Annotated[str | None, typer.Option("--profile", help="In place of the one on standard input.")] = None,
     parent: Annotated[int | None, typer.Option(help="Process with which this one ends.")] = None,
+    attended: Annotated[bool, typer.Option("--attended", help="End when standard input does.")] = False,
     again: Annotated[list[str] | None, typer.Option("--again")] = None,
 ) -> None:
-    """Make nodes in this process (what `run` starts for each, or for several that share a model)."""
+    """Make nodes in this process (what `run` starts for each, or for several that share a model). The profile comes as the first line
+    of standard input."""
     from magicoder_repro import profile as profiles
     from magicoder_repro.pipeline import plan
     from magicoder_repro.pipeline import run as pipeline
@@ -62,14 +73,33 @@ def stage(
 
     if parent is not None:
         processes.end_with(parent)
+    loaded = profiles.load(profile) if profile else _told(attended)
     try:
         with temporary.own_folder():
-            path = Path(f"/proc/self/fd/{frozen}")  # opened anew: from the beginning
-            loaded = profiles.load(profile) if frozen is None else profiles.thawed(path.read_bytes())
             for node in plan.exactly(plan.expand(loaded), names):
                 pipeline.make(node, Run(runs, store), node.name in (again or ()))
     except errors.Stopped as stop:  # `run` says so
         interrupts.end(stop.code)
+
+
+def look(names: list[str]) -> None:
+    """Print what nodes find here, as JSON (what `run` asks an image). The profile comes as the first line of standard input."""
+    from magicoder_repro.pipeline import plan, seen
+
+    tell(json.dumps(seen.look(plan.exactly(plan.expand(_told(False)), names))))
+
+
+def _told(attended: bool) -> profiles.Profile:
+    """The profile on standard input, which is empty from then on; when `attended` this process ends as soon as it closes."""
+    from magicoder_repro import profile as profiles
+
+    source = os.fdopen(os.dup(0), "rb")
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 (no file of anybody's)
+        os.dup2(nothing.fileno(), 0)
+    loaded = profiles.thawed(source.readline())
+    if attended:
+        threading.Thread(target=lambda: (source.read(), os._exit(128 + signal.SIGKILL)), daemon=True).start()
+    return loaded
 
 
 def rank(
@@ -87,16 +117,26 @@ def plan(
     profile: Profile = "smoke",
     runs: Runs = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compare every file's hash.")] = False,
+    runner: Runner = "host",
+    commands: Annotated[
+        bool, typer.Option("--commands", help="The command that makes each node, whether it is up to date or not.")
+    ] = False,
 ) -> None:
     """Print the nodes of a profile: up to date, stale and why, what is missing and the mend. Nothing is made.
 
     \b
     magicoder plan --profile paper-cl
+    magicoder plan --profile paper-cl --runner docker --commands
     """
     from magicoder_repro import profile as profiles
     from magicoder_repro.pipeline import run as pipeline
+    from magicoder_repro.pipeline import runner as runners
 
-    pipeline.show(profiles.load(profile), run_of(profile, runs), stages or (), verify)
+    loaded, where, chosen = profiles.load(profile), run_of(profile, runs), runners.choose(runner)
+    if commands:
+        pipeline.commands(loaded, where, stages or (), chosen)
+    else:
+        pipeline.show(loaded, where, stages or (), verify, chosen)
 
 
 def status(profile: Profile = "smoke", runs: Runs = None) -> None:

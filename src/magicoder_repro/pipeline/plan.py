@@ -26,6 +26,8 @@ from magicoder_repro.data import (
 )
 from magicoder_repro.errors import UsageError, nearest
 from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, engines, published
+from magicoder_repro.pipeline import place
+from magicoder_repro.pipeline.place import HERE, Place
 from magicoder_repro.profile import (
     Evaluation,
     EvolInstruct,
@@ -71,8 +73,8 @@ STAGES: tuple[Stage, ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A stage with a subject. `inputs`: the node that each input of the stage comes from. `facts`: what of this machine goes into the
-    config (a file's hash, a tool's version). `missing`: what the node needs and is not here, each with the mend; the work goes on
+    """A stage with a subject. `inputs`: the node that each input of the stage comes from. `facts`: what of its place goes into the
+    config (a file's hash, a tool's version). `missing`: what the node needs and is not there, each with the mend; the work goes on
     without it and the report says so. `takes`: what the work takes, where that can be said before."""
 
     name: str
@@ -82,6 +84,7 @@ class Node:
     facts: Callable[[], Mapping[str, Any]] = dict
     missing: Callable[[], Sequence[str]] = tuple
     takes: str = ""
+    place: Place = HERE
 
 
 def expand(profile: Profile) -> list[Node]:
@@ -159,7 +162,8 @@ def finished(profile: Profile, name: str) -> str:
 def _data(profile: Profile) -> Iterator[Node]:
     """Every set goes the same way: raw, repeated records removed where the teacher was asked about seeds, decontaminated."""
     if profile.corpus is not None:
-        yield Node("corpus", CORPUS, _dump(("corpus", profile.corpus)))
+        where = place.of_corpus(profile.corpus)
+        yield Node("corpus", CORPUS, _dump(("corpus", profile.corpus)), place=where)
     if profile.seeds is not None and profile.corpus is not None:
         yield Node("seeds", SEEDS, _dump(("seeds", profile.seeds)), {"corpus": "corpus"})
     asked = _teacher(profile)
@@ -168,7 +172,8 @@ def _data(profile: Profile) -> Iterator[Node]:
         if isinstance(one, OssInstruct):
             assert profile.teacher and profile.seeds
             takes = estimate.of_oss_instruct(profile.teacher, sum(profile.seeds.per_language.values()))
-            yield Node(raw, OSS_INSTRUCT, asked, {"seeds": "seeds"}, missing=_no_key(profile), takes=takes)
+            where = place.of_teacher(profile.teacher)
+            yield Node(raw, OSS_INSTRUCT, asked, {"seeds": "seeds"}, missing=_no_key(profile), takes=takes, place=where)
             unique = {"seed": one.deduplicate_seed}
             yield Node(f"deduplicate/{name}", DEDUPLICATE, unique, {"records": raw})
             raw = f"deduplicate/{name}"
@@ -177,9 +182,11 @@ def _data(profile: Profile) -> Iterator[Node]:
             inputs = {"records": finished(profile, one.source)}
             assert profile.teacher
             takes = estimate.of_evol_instruct(profile.teacher, one.records, one.max_tokens)
-            yield Node(raw, EVOL_INSTRUCT, config, inputs, missing=_no_key(profile), takes=takes)
+            where = place.of_teacher(profile.teacher)
+            yield Node(raw, EVOL_INSTRUCT, config, inputs, missing=_no_key(profile), takes=takes, place=where)
         elif isinstance(one, Released):
-            yield Node(raw, RELEASED, {"dataset": one.dataset, "revision": one.revision, "key": f"data.{name}.dataset"})
+            config = {"dataset": one.dataset, "revision": one.revision, "key": f"data.{name}.dataset"}
+            yield Node(raw, RELEASED, config, place=place.of_hub(one.dataset))
         else:
             config = {"keep": one.keep, "records": one.records, "without": one.without}
             yield Node(raw, SELECT, config, {"records": finished(profile, one.source)})
@@ -198,6 +205,7 @@ def _models(profile: Profile) -> Iterator[Node]:
                 {**config, "key": f"models.{name}.source"},
                 {},
                 _of_folder(model.source),
+                place=place.of_hub(model.source),
             )
         elif isinstance(model, TrainedModel):
             recipe = profile.recipes[model.recipe].model_dump(mode="json", exclude_defaults=True)
@@ -215,7 +223,7 @@ def _models(profile: Profile) -> Iterator[Node]:
                 },
             }
             inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
-            yield Node(f"sft/{name}", SFT, training, inputs)
+            yield Node(f"sft/{name}", SFT, training, inputs, place=place.of_training())
 
 
 def _of_folder(source: str) -> Callable[[], Mapping[str, Any]]:
@@ -275,8 +283,8 @@ def _evaluations(profile: Profile) -> Iterator[Node]:
         for benchmark, setting in profile.evaluate.items():
             if setting.models is not None and name not in setting.models:
                 continue
-            for place, protocol in enumerate(setting.protocols):
-                suffix = f"-{protocol}" if place else ""
+            for number, protocol in enumerate(setting.protocols):
+                suffix = f"-{protocol}" if number else ""
                 answered = _answers(profile, name, benchmark, setting, protocol, suffix)
                 if answered is None:
                     continue
@@ -290,9 +298,9 @@ def _evaluations(profile: Profile) -> Iterator[Node]:
                 if suffix:
                     config["suffix"] = suffix
                 facts, missing = score.facts(benchmark, protocol), score.missing(benchmark, protocol)
-                yield Node(
-                    f"score/{name}/{benchmark}{suffix}", SCORE, config, {"samples": answered.name}, facts, missing
-                )
+                node = f"score/{name}/{benchmark}{suffix}"
+                where, inputs = place.of_judge(benchmark, protocol), {"samples": answered.name}
+                yield Node(node, SCORE, config, inputs, facts, missing, place=where)
 
 
 def _answers(
@@ -331,6 +339,7 @@ def _answers(
         {"model": weights(profile, name)},
         facts,
         lambda: (*missing(), *engines.missing(engine)),
+        place=place.of_engine(engine),
     )
 
 
@@ -344,7 +353,7 @@ def _analysis(profile: Profile) -> Iterator[Node]:
         **_dump(("analysis", profile.analysis)),
         "names": {name: one.paper or name for name, one in profile.data.items()},
     }
-    yield Node("analyze", ANALYZE, config, inputs, analyze.facts)
+    yield Node("analyze", ANALYZE, config, inputs, analyze.facts, place=place.of_analysis(profile, profile.analysis))
 
 
 def _ordered(nodes: Sequence[Node]) -> list[Node]:

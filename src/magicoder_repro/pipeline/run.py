@@ -12,16 +12,18 @@ import importlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from magicoder_repro import artifact, environment
 from magicoder_repro import profile as profiles
 from magicoder_repro.errors import Stopped, UsageError
-from magicoder_repro.pipeline import plan, store
+from magicoder_repro.pipeline import plan, seen, store
+from magicoder_repro.pipeline import runner as runners
 from magicoder_repro.pipeline.plan import Node
+from magicoder_repro.pipeline.runner import Runner
 from magicoder_repro.pipeline.store import Run
 from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say, tell
@@ -46,12 +48,14 @@ def run_all(
     targets: Sequence[str],
     refresh: Sequence[str] = (),
     verify: bool = False,
+    runner: Runner | None = None,
 ) -> int:
     """Makes every stale node of the targets; returns how many were made. `refresh`: stages or nodes that are made again in any case;
-    `verify`: every file's hash is compared, not its size and time alone."""
+    `verify`: every file's hash is compared, not its size and time alone. `runner`: where; on this host without it."""
     report.check_names(profile)
+    runner = runner or runners.Host()
     every = plan.expand(profile)
-    nodes = plan.needed(every, targets)
+    nodes = seen.seen(plan.needed(every, targets), profile, runner)
     again = set(plan.meant(every, refresh))
     if outside := sorted(again - {node.name for node in nodes}):
         raise UsageError(f"--refresh {outside[0]}: it is no part of what is asked for: name it as a stage too")
@@ -76,7 +80,7 @@ def run_all(
                     note = "" if reason == artifact.NOT_MADE else f" (again: {reason})"
                     say(f"{place[node.name]}: {node.stage.help}{note}")
             if stale:
-                _in_process(stale, profile, run, lock, again)
+                _in_process(stale, profile, run, lock, again, runner)
             for node, request in requests.items():
                 if node in stale:
                     seconds = artifact.read_manifest(request.out).seconds
@@ -108,10 +112,12 @@ def _nothing_missing(nodes: Sequence[Node], states: Mapping[str, store.State]) -
         raise UsageError(f"report.comparable needs everything here: {found[0]}{more}")
 
 
-def show(profile: Profile, run: Run, targets: Sequence[str] = (), verify: bool = False) -> None:
+def show(
+    profile: Profile, run: Run, targets: Sequence[str] = (), verify: bool = False, runner: Runner | None = None
+) -> None:
     """Prints the nodes as a tree: up to date, stale and why, what is missing and the mend. Nothing is made."""
     report.check_names(profile)
-    nodes = plan.needed(plan.expand(profile), targets)
+    nodes = seen.seen(plan.needed(plan.expand(profile), targets), profile, runner or runners.Host())
     states = store.states(run, nodes, verify)
     for node in nodes:
         depth = 0 if "/" not in node.name else 1
@@ -144,7 +150,7 @@ def collect(run: Run, interrupted: bool, delete: bool) -> None:
 
 def status(profile: Profile, run: Run) -> None:
     """Prints what each node was made with, where that is not what is here now."""
-    now, lock = environment.versions(), environment.lock_sha256("core")
+    now = environment.versions()
     for node in plan.expand(profile):
         folder = run.link(node.name)
         if not (folder / artifact.MANIFEST).is_file():
@@ -157,7 +163,7 @@ def status(profile: Profile, run: Run) -> None:
             for name in {**then, **now}
             if then.get(name) != now.get(name)
         ]
-        if manifest.environment["lock_sha256"] != lock:
+        if manifest.environment["lock_sha256"] != environment.identity(node.place.environment)["lock_sha256"]:
             other.append("another lock")
         made = f"made in {manifest.seconds:.0f} s, commit {str(manifest.commit)[:8]}"
         tell(
@@ -174,25 +180,42 @@ def _drops(folder: Path) -> str:
     return f", {', '.join(parts)}" if parts else ""
 
 
-def _in_process(nodes: Sequence[Node], profile: Profile, run: Run, lock: int, again: set[str]) -> None:
-    """A process a group of nodes: its memory is given back. It ends with this one, and holds the lock until it has ended."""
+def commands(profile: Profile, run: Run, targets: Sequence[str], runner: Runner) -> None:
+    """Prints the command that makes each node, or those together that one process makes. Nothing is made."""
+    for group in _groups(plan.needed(plan.expand(profile), targets)):
+        job = _job(group, run, set())
+        words = [
+            *job.arguments,
+            "--profile",
+            str(Path(profile.name).resolve() if "/" in profile.name else profile.name),
+        ]
+        tell(runner.command(replace(job, arguments=words, tied=False)).shown())
+
+
+def _job(nodes: Sequence[Node], run: Run, again: set[str]) -> runners.Job:
     names = [node.name for node in nodes]
-    frozen = os.memfd_create("profile")  # in memory: it may hold the password of an address
-    os.write(frozen, profiles.frozen(profile))
-    command = [sys.executable, "-m", "magicoder_repro.cli", "stage", *names, "--frozen", str(frozen)]
-    command += ["--runs", str(run.folder), "--store", str(run.store), "--parent", str(os.getpid())]
-    command += [word for name in names if name in again for word in ("--again", name)]
-    # Threads that wait for each other sleep: spinning, they take the core from one that works as soon as anything else runs here.
-    variables = {"OMP_WAIT_POLICY": "passive", **os.environ}
+    words = ["stage", *names, "--runs", str(run.folder.resolve()), "--store", str(run.store.resolve())]
+    words += [word for name in names if name in again for word in ("--again", name)]
+    reads = [path for node in nodes for path in runners.paths(node.config)]
+    return runners.Job(nodes[0].place, words, (run.folder, run.store), reads)
+
+
+def _in_process(nodes: Sequence[Node], profile: Profile, run: Run, lock: int, again: set[str], runner: Runner) -> None:
+    """A process a group of nodes: its memory is given back. It ends with this one, and holds the lock until it has ended."""
+    command = runner.command(_job(nodes, run, again))
     process = subprocess.Popen(
-        command,
-        pass_fds=(lock, frozen),
-        env=variables,
+        command.words,
+        stdin=subprocess.PIPE,
+        pass_fds=(lock,),
+        env={**os.environ, **command.variables},
         # a terminal sends Ctrl-C to both: the stage leaves it to this process, which then ends it by SIGTERM
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
-    os.close(frozen)
+    assert process.stdin
     try:
+        with suppress(BrokenPipeError):  # it has ended, and said why
+            process.stdin.write(profiles.frozen(profile) + b"\n")  # by no file: it may hold the password of an address
+            process.stdin.flush()
         code = process.wait()
     except BaseException:
         process.terminate()
@@ -202,11 +225,15 @@ def _in_process(nodes: Sequence[Node], profile: Profile, run: Run, lock: int, ag
             process.kill()
             process.wait()
         raise
+    finally:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
     if code in (-signal.SIGTERM, 128 + signal.SIGTERM):
         raise Stopped(signal.SIGTERM)
-    if code < 0:
+    if code < 0 or code == 128 + signal.SIGKILL:
+        number = -code if code < 0 else code - 128
         raise UsageError(
-            f"{names[0]}: ended by signal {-code} ({signal.Signals(-code).name}): "
+            f"{nodes[0].name}: ended by signal {number} ({signal.Signals(number).name}): "
             "out of memory? start the same command again, it goes on where it was"
         )
     if code:

@@ -51,7 +51,8 @@ class Run:
         inputs = {name: known.get(source) or self.link(source).resolve() for name, source in node.inputs.items()}
         config = {**node.config, **node.facts()}
         stage = node.stage
-        asked = artifact.Request(stage.name, self.store, config, inputs, "core", stage.version, stage.schedule)
+        where = node.place.environment
+        asked = artifact.Request(stage.name, self.store, config, inputs, where, stage.version, stage.schedule)
         return replace(asked, out=self.store / f"{stage.name}-{asked.fingerprint()[:20]}")
 
     def put(self, node: Node, made: Path) -> None:

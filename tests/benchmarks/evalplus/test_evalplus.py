@@ -128,9 +128,10 @@ def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark
     ("benchmark", "protocol", "omitted"),
     [
         pytest.param("humaneval", "paper", set(), id="humaneval-paper"),
-        pytest.param("humaneval", "current", set(), id="humaneval-current"),
+        pytest.param("humaneval", "current", set(), marks=pytest.mark.long, id="humaneval-current"),
         pytest.param("mbpp", "paper", MINUTES, id="mbpp-paper"),
-        pytest.param("mbpp", "current", SLOW_MBPP, id="mbpp-current"),  # once is enough for what computes that long
+        # once is enough for what computes that long
+        pytest.param("mbpp", "current", SLOW_MBPP, marks=pytest.mark.long, id="mbpp-current"),
         pytest.param("mbpp", "paper", set(), marks=pytest.mark.long, id="mbpp-paper-whole"),
     ],
 )

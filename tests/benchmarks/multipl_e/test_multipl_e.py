@@ -394,6 +394,7 @@ def test_workers_and_shards_change_nothing(several: Any) -> None:
     assert _untimed(_score(*several, executor=Executor(shard=2))) == one
 
 
+@pytest.mark.long
 def test_a_ray_cluster_of_two_workers_gives_the_same_file(several: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="ray is not installed")
     from ray.cluster_utils import Cluster

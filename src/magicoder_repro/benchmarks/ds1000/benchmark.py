@@ -108,6 +108,9 @@ class LibraryProblems(Benchmark):
         home, file = self._environments[judging.protocol], self._file(judging.protocol)
         return f"DS-1000's own tests, {file.version} release, environment {home} ({environment.lock_sha256(home)[:8]})"
 
+    def environment(self, protocol: str) -> str:
+        return self._environments[protocol]
+
     def facts(self, protocol: str) -> dict[str, Any]:
         home = self._environments[protocol]
         return {home: environment.built(home)}

@@ -99,6 +99,9 @@ class EvalPlus(Benchmark):
     def scorer(self, judging: Judging) -> str:
         return evaluator(judging.datasets[None], judging.protocol)
 
+    def environment(self, protocol: str) -> str:
+        return environment_of(protocol)
+
     def facts(self, protocol: str) -> dict[str, Any]:
         home = environment_of(protocol)
         return {home: environment.lock_sha256(home)}

@@ -79,6 +79,9 @@ class MultiPLE(Benchmark):
     def scorer(self, judging: Judging) -> str:
         return "exit code 0 after the last test"
 
+    def environment(self, protocol: str) -> str:
+        return "multipl-e"
+
     def facts(self, protocol: str) -> dict[str, Any]:
         from magicoder_repro.benchmarks.multipl_e import toolchains
 
