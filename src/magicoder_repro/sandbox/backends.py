@@ -61,7 +61,8 @@ def _detect() -> str:
     if told := view.low_limits():
         raise UsageError(f"sandbox: no back end works here: {told}")
     raise UsageError(
-        "sandbox: no back end works here: install bubblewrap and allow user namespaces, or run as root; a container needs --privileged"
+        "sandbox: no back end works here: install bubblewrap and allow user namespaces, or run as root; what a container needs is in "
+        "docker/README.md"
     )
 
 
