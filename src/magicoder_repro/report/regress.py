@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from magicoder_repro import profile as profiles
 from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Regress
-from magicoder_repro.profile_errors import explain
+from magicoder_repro.profile.mistakes import explain
 from magicoder_repro.report.judged import PASSED, Verdicts
 from magicoder_repro.report.page import number
 from magicoder_repro.report.recorded import Recorded, Side
