@@ -154,7 +154,7 @@ def load(name: str) -> Profile:
         profile = Profile.model_validate(content)
         check_names(profile)
     except ValidationError as error:
-        raise UsageError(f"{path}: {explain(error, Profile)}") from None
+        raise UsageError(f"{path}: {explain(error, content)}") from None
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
     return profile.model_copy(update={"name": name})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from magicoder_repro import benchmarks
 
@@ -21,4 +22,14 @@ else:
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    """A mapping of settings; an unknown key is an error that knows the valid ones."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, given: Any) -> Any:
+        valid = sorted(field.alias or name for name, field in cls.model_fields.items())
+        if isinstance(given, dict) and not given.keys() <= set(valid):
+            raise PydanticCustomError("unknown_key", "a key that it does not have", {"valid": valid})
+        return given
