@@ -21,6 +21,7 @@ from magicoder_repro.data import (
     RELEASED,
     SEEDS,
     SELECT,
+    corpus,
     decontaminate,
     estimate,
 )
@@ -159,7 +160,7 @@ def finished(profile: Profile, name: str) -> str:
 def _data(profile: Profile) -> Iterator[Node]:
     """Every set goes the same way: raw, repeated records removed where the teacher was asked about seeds, decontaminated."""
     if profile.corpus is not None:
-        yield Node("corpus", CORPUS, _dump(("corpus", profile.corpus)))
+        yield Node("corpus", CORPUS, _dump(("corpus", profile.corpus)), facts=corpus.facts(profile.corpus))
     if profile.seeds is not None and profile.corpus is not None:
         yield Node("seeds", SEEDS, _dump(("seeds", profile.seeds)), {"corpus": "corpus"})
     asked = _teacher(profile)
