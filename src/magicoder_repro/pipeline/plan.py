@@ -285,7 +285,7 @@ def _evaluations(profile: Profile) -> Iterator[Node]:
                 config = {
                     "benchmark": benchmark,
                     "protocol": protocol,
-                    "scoring": score.settings(profile.scoring, benchmark),
+                    "scoring": score.settings(profile.scoring, benchmark, protocol),
                     "label": f"score {name} {benchmark}{suffix}",
                 }
                 if suffix:
