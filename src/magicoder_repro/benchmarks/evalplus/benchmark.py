@@ -45,6 +45,7 @@ _END_OF_TEXT = ("<|endoftext|>", "<|endofmask|>", "</s>")
 _FORMAT = 4  # of the ground truth on disk
 _OF_JUDGE = ("undecided", "budget_used", "ground_truth")  # of an answer; not of a verdict
 _WHOLE = (0, 1)
+_PIECES = 4  # of a slow task; a number that hung on the workers would make the work of a killed run another's
 
 
 class EvalPlus(Benchmark):
@@ -139,13 +140,13 @@ class EvalPlus(Benchmark):
     def requests(
         self, subset: str | None, task: records.Record, programs: Sequence[str], judging: Judging
     ) -> list[Work]:
-        """A program of a slow task whose calls cannot know of each other: in as many pieces as there are workers."""
-        task_id, workers, slack = task["task_id"], judging.scoring.workers, _slack()
+        """A program of a slow task whose calls cannot know of each other: in pieces."""
+        task_id, slack = task["task_id"], _slack()
         slow = task_id in SLOW
         found = []
         for text in programs:
-            apart = slow and workers > 1 and "base_input" in task and purity.calls(text)
-            for piece in [(number, workers) for number in range(workers)] if apart else [_WHOLE]:
+            apart = slow and "base_input" in task and purity.calls(text)
+            for piece in [(number, _PIECES) for number in range(_PIECES)] if apart else [_WHOLE]:
                 request = {"task_id": task_id, "program": text, "slack": slack, "piece": piece, "slow": slow}
                 found.append(Work(request, subset, task_id, text))
         return found
