@@ -13,6 +13,7 @@ import pytest
 
 from magicoder_repro import artifact, records
 from magicoder_repro.artifact import Request, Work
+from magicoder_repro.errors import UsageError
 
 
 def _request(tmp_path: Path, **config: object) -> Request:
@@ -38,6 +39,20 @@ def test_it_is_made_once_and_again_when_its_config_or_input_changes(tmp_path: Pa
     manifest = artifact.read_manifest(tmp_path / "out")
     assert list(manifest.outputs) == ["sub/a.txt"] and manifest.config == {"a": 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out"]
+
+
+def test_an_input_that_is_replaced_meanwhile_is_no_input_of_a_result(tmp_path: Path) -> None:
+    """As `--refresh` of another profile does with a node of both."""
+
+    def body(work: Work) -> None:
+        _body(work)
+        work.inputs["source"].write_text("other")
+
+    with pytest.raises(UsageError, match="test: an input was replaced while it worked: start the same command again"):
+        artifact.build(_request(tmp_path), body)
+    assert not (tmp_path / "out").exists()
+    assert artifact.build(_request(tmp_path), _body)
+    assert (tmp_path / "out" / "sub" / "a.txt").read_text() == "otherother"
 
 
 def test_what_only_schedules_the_work_may_change(tmp_path: Path) -> None:

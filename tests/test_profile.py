@@ -92,6 +92,8 @@ def test_the_papers_profile_holds_the_papers_numbers() -> None:
         ("models.Base", {}, r"models.Base: a name is text of lower-case letters"),
         ("data.evol-instruct.kind", "evol", r"data.evol-instruct.kind: should be .*got 'evol'"),
         ("data.evol-instruct.frm", "x", r"'data.evol-instruct.frm': did you mean 'from'\?"),
+        ("data.oss-instruct.qqqq", 1, r"'data.oss-instruct.qqqq': valid keys are deduplicate_seed, kind, paper$"),
+        ("models.base", {1: "x"}, r"unknown key 'models.base.1': valid keys are dtype, label, paper, revision, "),
         ("scoring.sandbox", "bublewrap", r"scoring.sandbox: .*did you mean 'bubblewrap'\?"),
         ("recipes.stage-1.learning_rate", "5e-5", r"learning_rate: .*'5e-5': write 5.0e-5$"),
         ("recipes.stage-1.learning_rate", "1E5", r"learning_rate: .*'1E5': write 1.0e\+5$"),

@@ -226,6 +226,8 @@ def build(request: Request, body: Callable[[Work], None], again: bool = False) -
         raise
     if not mark.is_file():
         raise UsageError(f"{partial}: somebody took its files away while {request.stage} worked: start again")
+    if request.fingerprint() != fingerprint:
+        raise UsageError(f"{request.stage}: an input was replaced while it worked: start the same command again")
     outputs: dict[str, str] = {}
     for path in output_files(partial):
         records.sync(path)

@@ -421,6 +421,14 @@ def test_a_wrong_setting_that_has_an_option_is_named_as_that(word: str, message:
     _refused(partial(command.settings, HUMANEVAL, [word]), message)
 
 
+def test_a_limit_that_the_protocol_does_not_have_is_refused() -> None:
+    _refused(
+        partial(command.settings, HUMANEVAL, ["program_seconds=5"]),
+        "--set program_seconds=5: protocol paper does not read it: one of call_seconds, executor, memory_mb, ",
+    )
+    assert command.settings(HUMANEVAL, ["program_seconds=5"], "current").program_seconds == 5
+
+
 def test_settings_of_the_executor_are_datatrove_s() -> None:
     words = ["executor=slurm", "executor.partition=gpu", "executor.shard=5", "call_seconds=2", "workers=3"]
     scoring = command.settings(HUMANEVAL, words)

@@ -26,7 +26,7 @@ Style = Literal["magicoder", "completion"]
 PROTOCOLS = ("paper", "current")
 """What the paper's authors ran, and what people run today."""
 FENCE = "```"
-SETTINGS_OF_ALL = ("workers", "sandbox", "executor")
+SETTINGS_OF_ALL = frozenset({"workers", "sandbox", "executor"})
 """What every benchmark reads of `Scoring`."""
 _MOST_BYTES = 1 << 28
 
@@ -207,6 +207,10 @@ class Benchmark:
         if name not in self.protocols:
             raise UsageError(f"--protocol {name}: one of {', '.join(self.protocols)}")
         return self.protocols[name]
+
+    def reads(self, protocol: str) -> frozenset[str]:
+        """The settings of `Scoring` that verdicts of this protocol hang on."""
+        return SETTINGS_OF_ALL | self.options
 
     def sanitized(self, protocol: str, prompt: str) -> bool:
         """Whether answers are cleaned up before they are judged. `prompt`: the style of the question, or `published`."""

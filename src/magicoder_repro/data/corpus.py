@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import itertools
+import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,24 @@ def build(work: Work) -> None:
         work.counts[language] = {"files": len(documents), "lines": lines}
 
 
+def facts(config: Corpus) -> Callable[[], Mapping[str, Any]]:
+    """The hash of the local documents, source by source: they are an input, although no stage makes them."""
+
+    def found() -> dict[str, Any]:
+        local = [source for source in config.sources if isinstance(source, LocalFiles)]
+        hashes = [{"root": source.root, "sha256": _sha256(source, config.max_bytes)} for source in local]
+        return {"local_files": hashes} if hashes else {}
+
+    return found
+
+
+def _sha256(source: LocalFiles, max_bytes: int) -> str:
+    found = hashlib.sha256()
+    for document in _local_documents(source, max_bytes):
+        found.update(f"{document['path']}\0{len(document['content'])}\0{document['content']}".encode())
+    return found.hexdigest()
+
+
 def _folders() -> dict[str, str]:
     """What the placeholders of a profile's roots stand for on this machine."""
     folders = {
@@ -72,7 +92,7 @@ def _local_documents(source: LocalFiles, max_bytes: int) -> Iterator[dict[str, A
     if "\0" in source.root:
         raise UsageError(f"corpus.sources: the root {source.root!r} is no path")
     count = 0
-    for path in sorted(root.rglob("*")):
+    for path in sorted(_files(root, source.exclude)):
         if count == source.files:
             return
         relative = path.relative_to(root).as_posix()
@@ -89,6 +109,19 @@ def _local_documents(source: LocalFiles, max_bytes: int) -> Iterator[dict[str, A
             continue
         count += 1
         yield {"path": f"{source.root}/{relative}", "content": content}
+
+
+def _files(root: Path, exclude: Sequence[str]) -> Iterator[Path]:
+    """All that lies under a folder, but for folders whose whole content is excluded."""
+    whole = [pattern for pattern in exclude if pattern.endswith("/*")]  # a `*` stands for a `/` too
+    for parent, folders, files in os.walk(root):
+        here = Path(parent)
+        yield from (here / name for name in files)
+        folders[:] = [
+            name
+            for name in folders
+            if not any(fnmatch.fnmatch(f"{(here / name).relative_to(root).as_posix()}/", one) for one in whole)
+        ]
 
 
 def _hub_documents(source: HubDataset) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from magicoder_repro.data import (
     RELEASED,
     SEEDS,
     SELECT,
+    corpus,
     decontaminate,
     estimate,
 )
@@ -162,8 +163,8 @@ def finished(profile: Profile, name: str) -> str:
 def _data(profile: Profile) -> Iterator[Node]:
     """Every set goes the same way: raw, repeated records removed where the teacher was asked about seeds, decontaminated."""
     if profile.corpus is not None:
-        where = place.of_corpus(profile.corpus)
-        yield Node("corpus", CORPUS, _dump(("corpus", profile.corpus)), place=where)
+        about, facts = _dump(("corpus", profile.corpus)), corpus.facts(profile.corpus)
+        yield Node("corpus", CORPUS, about, facts=facts, place=place.of_corpus(profile.corpus))
     if profile.seeds is not None and profile.corpus is not None:
         yield Node("seeds", SEEDS, _dump(("seeds", profile.seeds)), {"corpus": "corpus"})
     asked = _teacher(profile)
@@ -292,7 +293,7 @@ def _evaluations(profile: Profile) -> Iterator[Node]:
                 config = {
                     "benchmark": benchmark,
                     "protocol": protocol,
-                    "scoring": score.settings(profile.scoring, benchmark),
+                    "scoring": score.settings(profile.scoring, benchmark, protocol),
                     "label": f"score {name} {benchmark}{suffix}",
                 }
                 if suffix:

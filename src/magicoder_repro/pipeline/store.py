@@ -1,5 +1,9 @@
 """Where results lie: one folder for each fingerprint, so that equal nodes of two profiles are made once and a value that is changed
-back costs nothing. `runs/PROFILE/NODE` is a link to it."""
+back costs nothing. `runs/PROFILE/NODE` is a link to it.
+
+A result that is made again (`--refresh`, or because a file of it is damaged) takes the old one's place for every profile. Where it
+came out otherwise, as a teacher's replies may, all that was made of the old one is stale, by its inputs' content.
+"""
 
 from __future__ import annotations
 

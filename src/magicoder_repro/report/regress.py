@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from magicoder_repro import profile as profiles
 from magicoder_repro.errors import UsageError, listed
 from magicoder_repro.profile import Regress
-from magicoder_repro.profile_errors import explain
+from magicoder_repro.profile.mistakes import explain
 from magicoder_repro.report.judged import PASSED, Verdicts
 from magicoder_repro.report.page import number
 from magicoder_repro.report.recorded import Recorded, Side
@@ -97,10 +97,11 @@ class Paired:
 def policy_of(profile: str | None, options: Mapping[str, object]) -> Regress:
     """The policy of a profile, or the default one, with what the command line says in its place."""
     own = profiles.load(profile).report.regress if profile else Regress()
+    content = {**own.model_dump(), **options}
     try:
-        return Regress.model_validate({**own.model_dump(), **options})
+        return Regress.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"--{explain(error, Regress)}") from None
+        raise UsageError(f"--{explain(error, content)}") from None
 
 
 def regress(baseline: Side, run: Side, policy: Regress) -> Outcome:

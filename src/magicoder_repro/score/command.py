@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from magicoder_repro import benchmarks, outputs, records, sandbox
-from magicoder_repro.benchmarks.base import SETTINGS_OF_ALL, Benchmark, Dataset, Judging
+from magicoder_repro.benchmarks.base import Benchmark, Dataset, Judging
 from magicoder_repro.errors import UsageError, nearest
 from magicoder_repro.profile import Executor, Scoring
 from magicoder_repro.progress import say
@@ -42,7 +42,7 @@ def score(name: str, path: Path, out: Path, options: Options, early: Workers | N
     benchmark.protocol(options.protocol)
     if options.language is not None:
         benchmark.check_subset(options.language)
-    scoring = settings(benchmark, options.settings)
+    scoring = settings(benchmark, options.settings, options.protocol)
     ks = _ks(options.ks)
 
     @cache
@@ -85,11 +85,11 @@ def score(name: str, path: Path, out: Path, options: Options, early: Workers | N
     _tell(result, out)
 
 
-def settings(benchmark: Benchmark, words: Sequence[str]) -> Scoring:
+def settings(benchmark: Benchmark, words: Sequence[str], protocol: str = "paper") -> Scoring:
     """The scoring model from `KEY=VALUE` words, `executor.KEY=VALUE` for what is datatrove's. A key that this benchmark does not read
     is an error: it would change nothing."""
     found: dict[str, Any] = {"workers": len(os.sched_getaffinity(0))}
-    allowed = sorted({*SETTINGS_OF_ALL, *benchmark.options})
+    allowed = sorted(benchmark.reads(protocol))
     for word in words:
         key, equals, value = word.partition("=")
         head, dot, rest = key.partition(".")
@@ -97,7 +97,8 @@ def settings(benchmark: Benchmark, words: Sequence[str]) -> Scoring:
             raise UsageError(f"--set {word}: give KEY=VALUE, KEY one of {', '.join(allowed)}")
         if head not in allowed:
             known = head in Scoring.model_fields
-            what = f"{benchmark.name} does not read it: " if known else f"no such setting: {nearest(head, allowed)}"
+            reader = f"protocol {protocol}" if head in benchmark.options else benchmark.name
+            what = f"{reader} does not read it: " if known else f"no such setting: {nearest(head, allowed)}"
             raise UsageError(f"--set {word}: {what}one of {', '.join(allowed)}")
         if head == "executor":
             _set_executor(found.setdefault("executor", {}), rest if dot else "kind", _value(value))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from magicoder_repro import benchmarks, records, sandbox
 from magicoder_repro.artifact import Work
-from magicoder_repro.benchmarks.base import SETTINGS_OF_ALL, Benchmark, Judging
+from magicoder_repro.benchmarks.base import Benchmark, Judging
 from magicoder_repro.errors import UsageError
 from magicoder_repro.generate import complete
 from magicoder_repro.generate.complete import Asked, file_name
@@ -19,10 +19,9 @@ from magicoder_repro.score import bulk, run
 from magicoder_repro.score.result import Result, explain
 
 
-def settings(scoring: Scoring, benchmark: str) -> dict[str, Any]:
+def settings(scoring: Scoring, benchmark: str, protocol: str = "paper") -> dict[str, Any]:
     """What of the scoring this benchmark reads: another value of the rest changes none of its verdicts."""
-    wanted = {*SETTINGS_OF_ALL, *benchmarks.get(benchmark).options}
-    return scoring.model_dump(mode="json", include=wanted)
+    return scoring.model_dump(mode="json", include=set(benchmarks.get(benchmark).reads(protocol)))
 
 
 def facts(benchmark: str, protocol: str) -> Callable[[], Mapping[str, Any]]:

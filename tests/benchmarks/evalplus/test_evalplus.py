@@ -21,7 +21,7 @@ import pytest
 
 from magicoder_repro import benchmarks, environment, sandbox
 from magicoder_repro.benchmarks import minibench
-from magicoder_repro.benchmarks.base import PROTOCOLS, Dataset
+from magicoder_repro.benchmarks.base import PROTOCOLS, Dataset, Judging
 from magicoder_repro.benchmarks.evalplus import benchmark as evalplus
 from magicoder_repro.benchmarks.evalplus import purity
 from magicoder_repro.benchmarks.evalplus.worker import ground_truth
@@ -709,6 +709,22 @@ def test_the_command_judges_and_compares(tmp_path: Path) -> None:
     ):
         done = magicoder(*arguments)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_another_number_of_workers_goes_on_with_the_same_work(data: Path) -> None:
+    """What is asked is the identity of a journal, and how many ask must not be a part of it: slow tasks are judged in pieces."""
+    humaneval = benchmarks.get("humaneval")
+    dataset = humaneval.load(data=data)
+
+    def asked(workers: int) -> list[Any]:
+        judging = Judging("paper", Scoring(workers=workers), "none", {None: dataset})
+        return [
+            work.request
+            for task in dataset.tasks
+            for work in humaneval.requests(None, task, [task["prompt"] + task["canonical_solution"]], judging)
+        ]
+
+    assert asked(1) == asked(7) and len(asked(1)) > len(dataset.tasks)
 
 
 @pytest.mark.parametrize("after", [0.1, 4.0])

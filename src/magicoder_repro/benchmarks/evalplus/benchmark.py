@@ -45,6 +45,7 @@ _END_OF_TEXT = ("<|endoftext|>", "<|endofmask|>", "</s>")
 _FORMAT = 4  # of the ground truth on disk
 _OF_JUDGE = ("undecided", "budget_used", "ground_truth")  # of an answer; not of a verdict
 _WHOLE = (0, 1)
+_PIECES = 4  # of a slow task; a number that hung on the workers would make the work of a killed run another's
 
 
 class EvalPlus(Benchmark):
@@ -81,6 +82,11 @@ class EvalPlus(Benchmark):
         if style == "completion":
             return Ask(task["task_id"], task["prompt"], _END_OF_TEXT, together=True, four_spaces=True)
         return Ask(task["task_id"], prompts.magicoder(*self._instruction(task["prompt"])), (FENCE,))
+
+    def reads(self, protocol: str) -> frozenset[str]:
+        """evalplus 0.2.0 has no limit of all calls together but the sum of theirs."""
+        found = super().reads(protocol)
+        return found if protocol == "current" else found - {"program_seconds"}
 
     def sanitized(self, protocol: str, prompt: str) -> bool:
         """Nothing stops a base model: its answers to either set went through the sanitizer."""
@@ -137,13 +143,13 @@ class EvalPlus(Benchmark):
     def requests(
         self, subset: str | None, task: records.Record, programs: Sequence[str], judging: Judging
     ) -> list[Work]:
-        """A program of a slow task whose calls cannot know of each other: in as many pieces as there are workers."""
-        task_id, workers, slack = task["task_id"], judging.scoring.workers, _slack()
+        """A program of a slow task whose calls cannot know of each other: in pieces."""
+        task_id, slack = task["task_id"], _slack()
         slow = task_id in SLOW
         found = []
         for text in programs:
-            apart = slow and workers > 1 and "base_input" in task and purity.calls(text)
-            for piece in [(number, workers) for number in range(workers)] if apart else [_WHOLE]:
+            apart = slow and "base_input" in task and purity.calls(text)
+            for piece in [(number, _PIECES) for number in range(_PIECES)] if apart else [_WHOLE]:
                 request = {"task_id": task_id, "program": text, "slack": slack, "piece": piece, "slow": slow}
                 found.append(Work(request, subset, task_id, text))
         return found
