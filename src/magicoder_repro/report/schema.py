@@ -12,7 +12,8 @@ from magicoder_repro.environment import ROOT
 from magicoder_repro.report.cells import Cell, Outcome
 from magicoder_repro.report.claims import Claim
 from magicoder_repro.report.judged import Verdicts
-from magicoder_repro.report.reference import STRICT, Noise
+from magicoder_repro.report.noise import Noise
+from magicoder_repro.report.reference import STRICT
 from magicoder_repro.report.rows import Row
 
 VERSION: Literal[2] = 2
