@@ -162,6 +162,7 @@ def build(work: Work) -> None:
             "sets": provenance.sets(inputs),
             "judged": [one.model_dump() for one in verdicts(inputs)],
             "trainings": provenance.trainings(manifests),
+            "generations": provenance.generations(inputs),
             "teacher": provenance.teacher(manifests),
             "lists_applied": clean[0]["lists_applied"] if clean else {},
             "lists_missing": clean[0]["lists_missing"] if clean else [],
