@@ -26,7 +26,7 @@ from magicoder_repro import benchmarks, cli, profile
 from magicoder_repro.errors import UsageError
 from magicoder_repro.pipeline import run as pipeline
 from magicoder_repro.pipeline.store import Run
-from magicoder_repro.report import reference, statistics
+from magicoder_repro.report import noise, reference, statistics
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -333,9 +333,9 @@ def test_the_appendix_states_the_measured_noise_and_power() -> None:
     power = [round(100 * statistics.mcnemar_power(164, 0.05, share)) for share in (0.06, 0.1, 0.2)]
     said = "{}, {} and {}".format(*power)
     assert f"{said} % of cases when 6, 10 and 20 %" in text and f"{said}\\,\\% of cases" in tex
-    for noise in yaml.safe_load((reference.REFERENCE / reference.NOISE).read_text()):
-        if noise["tasks"]:
-            assert f"{noise['tasks']} of {noise['of']}" in text and f"{noise['tasks']} of {noise['of']}" in tex
+    for one in yaml.safe_load(noise.RECORDED.read_text()):
+        if one["tasks"]:
+            assert f"{one['tasks']} of {one['of']}" in text and f"{one['tasks']} of {one['of']}" in tex
 
 
 def test_the_appendix_names_every_claim_and_profile() -> None:

@@ -250,9 +250,13 @@ def test_the_reports_hold_text_and_no_marks(text: str) -> None:
         "commit": text, "figures": [], "examples": [{"title": text, "text": text}], "sentence": text, "compared": 1,
         "outcomes": {"missing": 1},
         "claims_measured": [claim], "claims_rest": [claim], "definitions": [("missing", text)], "sets": [judged],
-        "noise": [{"kind": text, "what": text, "metrics": [text], "tasks": 1, "of": 2, "source": text}],
+        "noise": [{"kind": text, "what": text, "metrics": [text], "tasks": 1, "of": 2, "source": text, "default": True}],
         "power": [{"power": 0.5, "discordance": 0.1}],
-        "trainings": [{"node": text, "batch": 1, "micro_batch": 1, "steps": None, "devices": 1, "accumulation": {text: 1}}],
+        "trainings": [{"node": text, "batch": 1, "micro_batch": 1, "steps": None, "devices": 1, "accumulation": {text: 1},
+                       "speed": text,
+                       "dtype": text, "attention": text, "lora": {text: text}}],
+        "generations": [{"node": text, "set": text, "engine": text, "settings": {text: text}, "dtype": text,
+                         "decoding": {text: text}}],
         "teacher": [{"node": text, "model": text, "asked": None, "tokens": {text: 1}}],
     }  # fmt: skip
     plain: Any = json.loads(json.dumps(context).replace(json.dumps(text)[1:-1], "plain"))

@@ -27,6 +27,7 @@ from loopback import Quiet, serving
 
 from magicoder_repro import artifact, prompts
 from magicoder_repro import profile as profiles
+from magicoder_repro.data import backoff
 from magicoder_repro.data.oss_instruct import parse
 from magicoder_repro.errors import UsageError
 from magicoder_repro.pipeline import plan, store
@@ -248,11 +249,14 @@ def test_a_server_that_answers_with_an_error(profile: Any, status: int, mend: st
         (json.dumps(_completion(["parts"])).encode(), "parts"),  # type: ignore[arg-type]
     ],
 )
-def test_an_answer_that_is_no_chat_completion_is_quoted(profile: Any, body: bytes, said: str) -> None:
+def test_a_server_whose_answers_are_no_chat_completions_stops_the_stage(
+    profile: Any, body: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "SHORT_WAIT", 0.001)
     with _server(lambda _, number: (200, body)) as (url, seen):
         chain = profile(url, concurrency=1)
         line = chain.refusal()
-    assert said in line and "teacher.server.base_url" in line and len(seen) == 1
+    assert "5 unreadable answer" in line and said in line and "teacher.server.base_url" in line and len(seen) == 15
     assert not list(chain.runs.glob(".store/oss-instruct-*"))
 
 
@@ -284,14 +288,14 @@ _BODY = _or_any(
 )
 
 
-def test_any_body_is_a_reply_or_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_any_body_is_a_reply_or_a_failure_of_this_request(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from magicoder_repro import records
     from magicoder_repro.data import teacher
     from magicoder_repro.data.oss_instruct import _judge
     from magicoder_repro.data.reply import USAGE
-    from magicoder_repro.errors import UsageError
     from magicoder_repro.profile import ServerTeacher, load
 
+    monkeypatch.setattr(backoff, "SHORT_WAIT", 0.0)
     body = b""
     profile = load("smoke")
     assert profile.teacher
@@ -311,8 +315,8 @@ def test_any_body_is_a_reply_or_one_line(monkeypatch: pytest.MonkeyPatch, tmp_pa
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         try:
             reply = client.ask(question)
-        except UsageError as error:
-            assert "\n" not in str(error) and len(str(error)) < 1000
+        except backoff.Failing as failing:
+            assert "\n" not in failing.said and len(failing.said) < 1000
             return
         replies += 1
         row = {**_judge(reply), **reply.usage()}

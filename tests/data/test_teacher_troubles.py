@@ -36,8 +36,8 @@ RESET, SILENCE = "reset", "silence"
 
 
 class Server(ThreadingHTTPServer):
-    """An OpenAI-compatible server. `answer(request, number)` gives a status with a text, a whole body or headers as well; RESET breaks
-    the connection, SILENCE answers after two seconds."""
+    """An OpenAI-compatible server. `answer(request, number)` gives a status with a text or a whole body (bytes as they are), headers
+    as well; RESET breaks the connection, SILENCE answers after two seconds."""
 
     daemon_threads = True
 
@@ -78,7 +78,9 @@ class _Handler(Quiet):
             time.sleep(2)
             answer = 200, GOOD
         status, content, *more = answer
-        data = json.dumps(completion(content) if isinstance(content, str) else content).encode()
+        if isinstance(content, str):
+            content = completion(content)
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
         with contextlib.suppress(OSError):  # of a client that has gone
             self.send_response(status)
             for name, value in {"Content-Length": str(len(data)), **(more[0] if more else {})}.items():
@@ -303,6 +305,44 @@ def test_a_choice_that_broke_off_is_asked_for_again(stage: Any) -> None:
     with serving(lambda _, number: (200, broken if number == 2 else GOOD)) as server:
         assert len(_kept(stage(server))) == SEEDS
     assert len(server.seen) == SEEDS + 1
+
+
+UNREADABLE = {
+    "a page": (b"<html>\n<body>502 Bad Gateway</body>",),
+    "nothing": (b"",),
+    "half": (b'{"id": "x", "choices": [{"mess',),
+    "no UTF-8": (b'{"choices": "\xff"}',),
+    "choices of text": ({"choices": "none"},),
+    "choices of a number": ({"choices": 7},),
+    "choices by name": ({"choices": {"0": {}}},),
+    "choices that are none": ({"choices": [None]},),
+    "a message of text": ({"choices": [{"message": "x", "finish_reason": "stop"}]},),
+    "content in parts": (completion([{"type": "text", "text": "x"}]),),  # type: ignore[arg-type]
+    "cut off": (completion(GOOD), {"Content-Length": "4000"}),
+    "not packed": (completion(GOOD), {"Content-Encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_unreadable_answer_is_asked_for_again_and_its_seed_dropped_at_last(body: Any, stage: Any) -> None:
+    asked: Counter[int] = Counter()
+
+    def answer(request: dict[str, Any], _: int) -> Any:
+        seed = request["seed"] - 976
+        asked[seed] += 1
+        return (200, *body) if seed == 0 or (seed == 3 and asked[seed] < 3) else (200, GOOD)
+
+    with serving(answer) as server:
+        work = stage(server, concurrency=1)  # the first request of all is one of these
+    assert _kept(work) == list(range(1, SEEDS)) and dict(work.dropped) == {"unreadable answer": 1}
+    (dropped,) = _dropped(work)
+    assert dropped["reply"] and "\n" not in dropped["reply"] and (asked[0], asked[3]) == (6, 3)
+
+
+def test_an_unreadable_answer_may_have_cost_the_most(stage: Any) -> None:
+    with serving(lambda *_: (200, b"<html>")) as server:
+        assert "are spent" in _line(stage, server, cost={**PRICES, "ceiling": 4.0}, max_tokens=20, concurrency=1)
+    assert 0 < len(server.seen) < 4
 
 
 @pytest.mark.parametrize(

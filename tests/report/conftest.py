@@ -61,6 +61,7 @@ class MadeUp:
             self.node(scored, {"sandbox": "bubblewrap", "scorers": ["a made-up scorer"], "results": 1, "gaps": 0})
             self.node(said, {name: len(marks)})
             (self.inputs[scored] / "summary.jsonl").write_text("")
+            records.write_json(self.inputs[said] / "benchmarks.json", {})
         row = {"benchmark": name + suffix, "family": family, "subset": subset, "protocol": protocol, "tasks": len(marks),
                "of": len(marks), "prompt": "completion" if model == "base" else "magicoder", "metrics": {}, "gap": gap}  # fmt: skip
         if gap is None:
@@ -79,6 +80,10 @@ class MadeUp:
                 for task, one in marks.items():
                     for place in range(len(one)):
                         file.write(json.dumps({benchmark.id_field: task, "completion": text(task, place)}) + "\n")
+        asked = {"benchmark": family, "protocol": protocol, "language": subset, "dataset": None, "tasks": len(marks), "of": len(marks),
+                 "prompt": row["prompt"], "gap": gap, "decoding": _DECODING}  # fmt: skip
+        told = self.inputs[said] / "benchmarks.json"
+        records.write_json(told, {**records.read_json(told), name: asked})
         with (self.inputs[scored] / "summary.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -163,10 +168,11 @@ def small(no_data: Path, tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     names = [task["task_id"] for task in dataset.tasks]
     counts = {"base": (61, 56), "magicoder": (99, 91), "magicoder-s": (116, 96)}
     for seed, (model, (passed, plus)) in enumerate(counts.items()):
+        lora = {"rank": 16, "alpha": 32.0} if model == "magicoder-s" else None
         run.node(
             f"sft/{model}",
             {"records": 4, "steps": 3, "devices": 2, "loss_first_third": 1.0, "loss_last_third": 0.8},
-            _RECIPE,
+            {"recipe": {**_RECIPE, "lora": lora}},
         ) if seed else None
         if seed:
             log = [{"step": step, "epoch": 1.0, "loss": 1.2 / step, "learning_rate": 1e-5} for step in range(1, 9)]
@@ -200,11 +206,13 @@ def _several(task: int, seed: int, samples: int) -> str:
     return "".join("P" if own.random() < rate else "." for _ in range(samples))
 
 
+_DECODING = {
+    "max_new_tokens": 512, "batch": 16, "dtype": "bfloat16",
+    "engine": {"kind": "transformers", "attention": "eager", "order": "paper"},
+}  # fmt: skip
 _RECIPE = {
-    "recipe": {
-        "max_length": 1216, "epochs": 2, "batch": 512, "micro_batch": 2, "learning_rate": 5e-5, "warmup_steps": 15,
-        "optimizer": "adafactor", "dtype": "bfloat16", "attention": "sdpa", "seed": 42, "checkpoint_steps": 0,
-    }
+    "max_length": 1216, "epochs": 2, "batch": 512, "micro_batch": 2, "learning_rate": 5e-5, "warmup_steps": 15,
+    "optimizer": "adafactor", "dtype": "bfloat16", "attention": "sdpa", "seed": 42, "checkpoint_steps": 0,
 }  # fmt: skip
 
 

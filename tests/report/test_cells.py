@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import pytest
 
-from magicoder_repro.report import cells, claims, reference, statistics, tables
+from magicoder_repro.report import cells, claims, noise, reference, statistics, tables
 from magicoder_repro.report.cells import Cell, Measured
 
 MODEL = {"paper": "MagicoderS-CL-7B", "style": "magicoder", "same_answers": []}
@@ -23,6 +23,7 @@ CONFIG: dict[str, Any] = {
     "report": {"comparable": True, "margin": 5.0},
 }
 RUNS = 2_000
+CHANCE = noise.collect(())
 
 
 def greedy(metric: str, passed: int | Sequence[float], tasks: int = 164, model: str = "s") -> Measured:
@@ -40,7 +41,7 @@ def sampled(metric: str, rates: Any, samples: int, model: str = "s") -> Measured
 
 
 def of(measured: Sequence[Measured], config: dict[str, Any] = CONFIG, table: str = "1") -> list[Cell]:
-    return [cell for cell in cells.compare(measured, config) if cell.table == table and cell.node is not None]
+    return [cell for cell in cells.compare(measured, config, CHANCE) if cell.table == table and cell.node is not None]
 
 
 def one(measured: Measured, config: dict[str, Any] = CONFIG, table: str = "1") -> Cell:
@@ -89,7 +90,7 @@ def test_where_nothing_can_be_compared_the_reason_is_said() -> None:
     assert one(greedy("humaneval", 100, 150)).reason == "150 tasks here, 164 there"
     gap = one(replace(measured, gap="no compiler"))
     assert (gap.outcome, gap.reason, gap.ours) == ("missing", "no compiler", None)
-    missing = {cell.reason for cell in cells.compare([measured], CONFIG) if cell.ours is None}
+    missing = {cell.reason for cell in cells.compare([measured], CONFIG, CHANCE) if cell.ours is None}
     assert missing == {"no model of this run stands for this row", "this run has no such number"}
 
 
@@ -126,7 +127,7 @@ def test_figures_of_other_data_are_not_compared(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"counts": {"read": 7, "kept": 7}}))
     config = {**CONFIG, "data": {"oss": {"paper": "OSS-Instruct", "kind": "released"}}}
     measured = cells.measure({"analyze": tmp_path, "decontaminate/oss": tmp_path}, config)
-    found = {cell.metric: cell for cell in cells.compare(measured, config) if cell.ours is not None}
+    found = {cell.metric: cell for cell in cells.compare(measured, config, CHANCE) if cell.ours is not None}
     assert {cell.outcome for cell in found.values()} == {"not comparable"}
     assert "Code Alpaca" in found["mean_max_tfidf_cosine"].reason
     assert "after the paper's decontamination" in found["decontamination_removed"].reason
@@ -221,10 +222,12 @@ def test_holm_is_over_the_cells_of_a_table() -> None:
 
 
 def test_the_sentence_counts_what_was_compared() -> None:
-    found = cells.compare([greedy("humaneval", 116), greedy("mbpp", 200, 399)], CONFIG)
+    found = cells.compare([greedy("humaneval", 116), greedy("mbpp", 200, 399)], CONFIG, CHANCE)
     said = cells.sentence(found)
     assert said.startswith("2 of the paper's 254 cells compared: 1 reproduced, 1 deviates (252 missing)")
-    assert cells.sentence(cells.compare([], CONFIG)).startswith("No cell of the paper's 254 is compared in this run.")
+    assert cells.sentence(cells.compare([], CONFIG, CHANCE)).startswith(
+        "No cell of the paper's 254 is compared in this run."
+    )
 
 
 def test_a_score_node_is_measured(tmp_path: Path) -> None:
@@ -251,7 +254,7 @@ def test_a_score_node_is_measured(tmp_path: Path) -> None:
 
 
 def test_all_claims_hold_in_the_paper_s_own_numbers() -> None:
-    found = {claim.id: claim for claim in claims.decide(cells.compare([], CONFIG), [])}
+    found = {claim.id: claim for claim in claims.decide(cells.compare([], CONFIG, CHANCE), [])}
     assert {claim.paper for claim in found.values()} == {"holds", "open"}
     assert [claim.id for claim in found.values() if claim.paper == "open"] == ["evol-alone"]
     assert found["chatgpt-humaneval-plus"].paper_by == "109 against 108 of 164 tasks: decided by +1"
@@ -265,7 +268,7 @@ def test_a_claim_is_decided_by_the_run_s_tasks() -> None:
         greedy("humaneval_plus", 108),
         *(greedy(metric, passed, tasks, "m") for metric, passed, tasks in (("humaneval_plus", 91, 164),)),
     ]
-    found = {claim.id: claim for claim in claims.decide(cells.compare(measured, config), measured)}
+    found = {claim.id: claim for claim in claims.decide(cells.compare(measured, config, CHANCE), measured)}
     beaten = found["chatgpt-humaneval-plus"]
     assert (beaten.run, beaten.run_by) == ("does not hold", "108 here against 108 of 164 tasks: decided by +0")
     assert found["evol-on-top"].run == "not measured" and "MagicoderS-CL-7B (humaneval)" in found["evol-on-top"].run_by
@@ -274,6 +277,6 @@ def test_a_claim_is_decided_by_the_run_s_tasks() -> None:
         greedy(m, k, n, "s") for m, k, n in (("humaneval", 116, 164), ("mbpp", 273, 399), ("mbpp_plus", 226, 399))
     ]
     both = [*all_four, *measured, *(replace(one, model="m", rates=tuple(reversed(one.rates))) for one in all_four)]
-    claim = {claim.id: claim for claim in claims.decide(cells.compare(both, config), both)}["evol-on-top"]
+    claim = {claim.id: claim for claim in claims.decide(cells.compare(both, config, CHANCE), both)}["evol-on-top"]
     assert "McNemar p = " in claim.run_by and "here against" in claim.run_by
-    assert not math.isnan(cells.compare(both, config)[0].theirs)
+    assert not math.isnan(cells.compare(both, config, CHANCE)[0].theirs)

@@ -50,7 +50,7 @@ def test_a_set_judged_by_two_protocols_is_two_sets(no_data: Path, tmp_path: Path
         ("humaneval", "P"),
         ("humaneval@current", "."),
     ]
-    found = cells.compare(cells.measure(run.inputs, run.config), run.config)
+    found = cells.compare(cells.measure(run.inputs, run.config), run.config, ())
     links = [one.link for one in sets]
     entries = [one for later in (False, True) for table in tables.layout(found, links, later) for one in table.entries]
     assert {one.cell.protocol: one.tasks for one in entries if one.is_measured} == {

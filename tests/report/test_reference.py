@@ -105,10 +105,3 @@ def test_a_claim_about_a_cell_that_is_not_there_is_named(tmp_path: Path) -> None
     path.write_text("[")
     with pytest.raises(UsageError, match=r"claims.yaml"):
         reference.read_claims(path)
-
-
-def test_noise_adds_what_the_scorer_and_what_the_engine_move() -> None:
-    assert reference.noise_of("humaneval") == 1
-    assert reference.noise_of("mbpp") == 6
-    assert reference.noise_of("humaneval", ("scorer",)) == 0
-    assert reference.noise_of("ds1000_overall") is None

@@ -130,6 +130,21 @@ def test_accumulation_is_told_by_the_number_of_devices(report: Any) -> None:
     assert provenance.device({"gpu": ["H200", "H200"], "cpu": "c", "cores": 8}) == "2 x H200, c (8 cores)"
 
 
+def test_how_each_model_was_trained_and_ran_is_told(report: Any, small_report: Path) -> None:
+    plain, adapted = report["trainings"]
+    assert (plain["speed"], plain["dtype"], plain["attention"], plain["lora"]) == ("paper", "bfloat16", "sdpa", None)
+    assert adapted["lora"] == {"rank": 16, "alpha": 32.0, "dropout": 0.0, "targets": None}
+    ran = {(one["node"], one["set"]): one for one in report["generations"]}
+    assert ("generate/base/mbpp", "mbpp") not in ran  # it was not asked
+    one = ran["generate/magicoder/humaneval", "humaneval"]
+    assert (one["engine"], one["settings"]) == ("transformers", {"attention": "eager", "order": "paper"})
+    assert (one["dtype"], one["decoding"]) == ("bfloat16", {"max_new_tokens": 512, "batch": 16})
+    page, text = ((small_report / name).read_text() for name in ("report.html", "report.md"))
+    assert "LoRA: rank 16, alpha 32.0, dropout 0.0</td>" in page and "attention eager, order paper</td>" in page
+    assert "max new tokens 512, batch 16</td>" in page
+    assert "| sft/magicoder | paper | all | bfloat16 | sdpa | 2 |" in text
+
+
 def test_the_authors_losses_stand_beside_ours(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAGICODER_DATA", str(tmp_path))
     assert figures.states_of_authors("MagicoderS-CL-7B") is None and figures.states_of_authors(None) is None

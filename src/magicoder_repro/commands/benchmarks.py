@@ -218,7 +218,10 @@ def agreement(
     tasks: Annotated[int | None, typer.Option(min=1, help="The first so many tasks; all without it.")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Of each completion.")] = 512,
     style: Annotated[str, typer.Option(help="magicoder, or completion as base models are asked.")] = "magicoder",
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The same as JSON.")] = None,
+    name: Annotated[str | None, typer.Option(help="What the model is called; its folder's name without it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The same as JSON, which `report.noise` of a profile may name.")
+    ] = None,
 ) -> None:
     """Complete the same prompts greedily by other batch sizes, dtypes, attention and engines, and count what differs.
 
@@ -231,9 +234,9 @@ def agreement(
 
     asked = measurement.Prompts(benchmark, tasks, max_new_tokens, _style(style))
     with nullcontext() if out is None else outputs.claimed(out, [model], file=True), temporary.own_folder():
-        found = measurement.measure(model, asked, measurement.ways())
+        found = measurement.measure(model, name or model.resolve().name, asked, measurement.ways())
         if out is not None:
-            write_json(out, found)
+            write_json(out, found.model_dump(mode="json"))
 
 
 def _style(name: str) -> Style:

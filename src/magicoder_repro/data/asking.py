@@ -123,7 +123,7 @@ class _Failures:
             raise UsageError(
                 f"teacher: {self._limit} replies in a row cannot be used ({listed(self._reasons)}; the last one: {last!r}): "
                 "mend teacher.model, or set teacher.grammar (true for a weak llama.cpp teacher, else false); where the server fails, "
-                "mend it: the same command goes on where it was"
+                "mend it, where it is none, teacher.server.base_url (it usually ends in /v1): the same command goes on where it was"
             )
         return []
 

@@ -42,6 +42,13 @@ class Failing(Exception):
         self.reason, self.said = reason, said
 
 
+class Malformed(Failing):
+    """The server says that all is well, and its answer is none, or is cut off."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__("unreadable answer", said)
+
+
 class Over(Exception):
     """The stage ended while a thread waited."""
 

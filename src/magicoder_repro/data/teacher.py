@@ -23,7 +23,7 @@ import openai
 from magicoder_repro import records
 from magicoder_repro.data import embedded_process, token_counts
 from magicoder_repro.data import reply as replies
-from magicoder_repro.data.backoff import Backoff, Busy, Failing, retry_after
+from magicoder_repro.data.backoff import Backoff, Busy, Failing, Malformed, retry_after
 from magicoder_repro.data.budget import Budget, CeilingReached
 from magicoder_repro.data.reply import Reply
 from magicoder_repro.errors import UsageError
@@ -42,8 +42,9 @@ _BROKEN = (
     httpx2.RemoteProtocolError,
     ConnectionError,
     http.client.BadStatusLine,
-    http.client.IncompleteRead,
 )
+_UNREADABLE = (httpx2.DecodingError, http.client.IncompleteRead)  # of the body, after a good status
+_CUT = "without sending complete message body"  # the same, as h11 says it
 _UNSUPPORTED = re.compile(r"support|unknown|unrecogni[sz]ed|unexpected|extra|permitted|allowed", re.IGNORECASE)
 
 # GBNF of the two sections (llama.cpp's `grammar` in the request body). A weak model tends to repeat lines until it is cut
@@ -108,8 +109,8 @@ class Client:
         return self._budget.spent
 
     def ask(self, question: Question) -> Reply:
-        """One chat completion. A busy server is waited for; Failing is raised when it fails on this request, a UsageError with the
-        mend when every request would fail."""
+        """One chat completion. A busy server is waited for; Failing is raised when it fails on this request or answers with what is
+        no completion, a UsageError with the mend when every request would fail."""
         client = self._free.get()
         try:
             reply = self._backoff.call(lambda: self._within_budget(client, question))
@@ -125,6 +126,9 @@ class Client:
         reply = None
         try:
             reply = self._answered(client, question)
+        except Malformed:
+            reply = Reply("", "", None)  # which may have cost as much as any
+            raise
         finally:
             self._budget.settle(sent, reply)
         return reply
@@ -163,10 +167,7 @@ class Client:
         try:
             return replies.of_completion(raw.parse(), question.max_tokens)
         except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
-            raise UsageError(
-                f"teacher: {self._url} answers with something that is no chat completion ({in_short(raw.text) or 'nothing'}): "
-                "mend teacher.server.base_url (it usually ends in /v1)"
-            ) from None
+            raise Malformed(f"no chat completion: {in_short(raw.text) or 'nothing'}") from None
 
     def _failed(self, status: int, message: str, code: str | None, header: str | None) -> Reply:
         """What an error means: the server is busy, fails on this request, declines it (a reply), or would fail on every one."""
@@ -196,6 +197,8 @@ class Client:
     def _raise_unconnected(self, cause: object, url: str) -> NoReturn:
         """The error for a connection that broke or could not be made. Before the first answer the address may be wrong."""
         may_come_back = self._backoff.reached and not self._embedded
+        if isinstance(cause, _UNREADABLE) or (isinstance(cause, httpx2.RemoteProtocolError) and _CUT in str(cause)):
+            raise Malformed(in_short(str(cause))) from None
         if isinstance(cause, _BROKEN) and not isinstance(cause, httpx2.ConnectError):
             if may_come_back:
                 raise Busy("the connection broke") from None
@@ -236,6 +239,8 @@ class Client:
                     raise Failing(f"error {error.code}", error.reason) from None
                 raise UsageError(_refusal(url, self._config.model, error.code, error.reason)) from None
             except (ValueError, KeyError, TypeError) as error:
+                if self._backoff.reached:
+                    raise Malformed(f"no count of tokens: {error}") from None
                 raise UsageError(
                     f"teacher: {url} counts no tokens ({error}): set teacher.tokenizer to the name of an OpenAI model"
                 ) from None

@@ -42,4 +42,8 @@ class Report(Strict):
     margin: float = Field(
         default=5.0, gt=0, le=100, description="points: a difference below it does not matter in practice"
     )
+    noise: list[str] = Field(
+        default=[],
+        description="files that `magicoder agreement -o` has written of this profile's models: what chance may move in a cell",
+    )
     regress: Regress = Regress()

@@ -21,6 +21,7 @@ from magicoder_repro.report import (
     compare,
     drill,
     figures,
+    noise,
     page,
     provenance,
     reference,
@@ -82,7 +83,8 @@ def _same_answers(profile: Profile, model: Model) -> list[str]:
 
 
 def check_names(profile: Profile) -> None:
-    """A UsageError for a `paper` that no table has, or `counts` that is no table of others' numbers."""
+    """A UsageError for a `paper` that no table has, `counts` that is no table of others' numbers, or noise that cannot be read."""
+    noise.collect(profile.report.noise)
     for name, archive in profile.archives.items():
         if archive.counts is not None and archive.counts not in reference.LATER:
             raise UsageError(f"archives.{name}.counts: {archive.counts!r}: one of {', '.join(reference.LATER)}")
@@ -95,8 +97,8 @@ def check_names(profile: Profile) -> None:
 
 
 def facts(profile: Profile) -> Callable[[], Mapping[str, Any]]:
-    """The hashes of what the report reads beside the nodes: the recorded numbers, the paper's tables, the authors' trainer states, the
-    data files that prompts are shown from."""
+    """The hashes of what the report reads beside the nodes: the recorded numbers, the paper's tables, the measured noise, the authors'
+    trainer states, the data files that prompts are shown from."""
 
     def found() -> dict[str, Any]:
         recorded = compare.recorded_folder(profile.report)
@@ -105,6 +107,7 @@ def facts(profile: Profile) -> Callable[[], Mapping[str, Any]]:
         return {
             "recorded": environment.file_sha256(recorded / compare.RECORDED) if recorded else None,
             "tables": {path.name: environment.file_sha256(path) for path in sorted(REFERENCE.iterdir())},
+            "noise": [environment.file_sha256(path) for path in noise.files(profile.report.noise) if path.is_file()],
             "states": {name: environment.file_sha256(path) for name, path in sorted(states.items())},
             "prompts": {
                 f"{name} {protocol}": complete.facts(name, protocol)()
@@ -138,7 +141,8 @@ def build(work: Work) -> None:
     trained = [manifest for name, manifest in manifests.items() if name.startswith("sft/")]
     judged = [manifests[name].counts for name in summaries]
     measured = cells.measure(inputs, work.config)
-    compared = cells.compare(measured, work.config)
+    chance = noise.collect(settings.noise)
+    compared = cells.compare(measured, work.config, chance)
     shown_rows, versions = [row.to_json() for row in rows], environment.versions()
     report = schema.checked(
         {
@@ -149,7 +153,7 @@ def build(work: Work) -> None:
             "outcomes": cells.counts(compared),
             "claims": [one.to_json() for one in claims.decide(compared, measured)],
             "cells": [cell.to_json() for cell in compared],
-            "noise": [one.model_dump() for one in reference.noise()],
+            "noise": [one.model_dump() for one in chance],
             "power": _power(),
             "rows": shown_rows,
             "gaps": gaps,
@@ -158,6 +162,7 @@ def build(work: Work) -> None:
             "sets": provenance.sets(inputs),
             "judged": [one.model_dump() for one in verdicts(inputs)],
             "trainings": provenance.trainings(manifests),
+            "generations": provenance.generations(inputs),
             "teacher": provenance.teacher(manifests),
             "lists_applied": clean[0]["lists_applied"] if clean else {},
             "lists_missing": clean[0]["lists_missing"] if clean else [],

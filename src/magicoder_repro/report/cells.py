@@ -1,7 +1,7 @@
 """A run's cells beside the reference's, each with an outcome and the reason in words.
 
 Definitions, as the page states them:
-- *reproduced*: as many tasks as the reference, or within what chance was measured to move (`noise.yaml`: engine, batch size,
+- *reproduced*: as many tasks as the reference, or within what chance was measured to move ("What chance does": engine, batch size,
   scorer); where several samples a task were drawn, within what drawing them again would move in 95 of 100 runs, from the samples'
   own variance. Where the very answers behind the reference number were judged, only the scorer's noise counts.
 - *deviates*: the test rejects equality at 5 %, Holm-adjusted over the cells of the table. One greedy run: the exact binomial test
@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 from magicoder_repro import benchmarks, records
 from magicoder_repro.benchmarks.base import Benchmark
-from magicoder_repro.report import reference, statistics
+from magicoder_repro.report import noise, reference, statistics
+from magicoder_repro.report.noise import Noise
 from magicoder_repro.report.reference import STRICT, Number
 from magicoder_repro.score import result as results
 
@@ -196,10 +197,11 @@ def _measured(cell: str, model: str, protocol: str, node: str, metric: str, task
     )
 
 
-def compare(measured: Iterable[Measured], config: Mapping[str, Any]) -> list[Cell]:
+def compare(measured: Iterable[Measured], config: Mapping[str, Any], chance: Sequence[Noise]) -> list[Cell]:
     """Every reference number with what the run has for it; where two models of a profile stand for one row, a cell each.
 
-    `config`: `build.config`: the models' and data sets' rows, whether they are the paper's, and the practical margin."""
+    `config`: `build.config`: the models' and data sets' rows, whether they are the paper's, and the practical margin; `chance`: what
+    it was measured to move."""
     about = {**config["models"], **{f"data {name}": one for name, one in config["data"].items()}}
     about.setdefault("data self-instruct", {"paper": "Self-Instruct (Code Alpaca)"})
     settings = config["report"]
@@ -221,7 +223,7 @@ def compare(measured: Iterable[Measured], config: Mapping[str, Any]) -> list[Cel
                     )
                 if one.prompt == "completion" and about[one.model].get("style") == "magicoder":
                     one = replace(one, doubt="asked with the bare code, not with the model's prompt")
-                cell, tested = _judged(cell, number, one, bool(settings["comparable"]), exact)
+                cell, tested = _judged(cell, number, one, chance, bool(settings["comparable"]), exact)
                 if tested:
                     family = families.setdefault(number.table, _Family())
                     family.places.append(len(found))
@@ -261,7 +263,9 @@ def _plain(number: Number, one: Measured | None, model: str | None) -> Cell:
     )
 
 
-def _judged(cell: Cell, number: Number, one: Measured, comparable: bool, exact: bool) -> tuple[Cell, bool]:
+def _judged(
+    cell: Cell, number: Number, one: Measured, chance: Sequence[Noise], comparable: bool, exact: bool
+) -> tuple[Cell, bool]:
     """The cell with what was measured; whether a test decides it."""
     if number.tasks is None:
         same = math.isclose(_printed(one.value, number.value), number.value)
@@ -296,20 +300,20 @@ def _judged(cell: Cell, number: Number, one: Measured, comparable: bool, exact: 
         return replace(cell, outcome="not comparable", reason=doubt), False
     rate = (number.passed if number.passed is not None else number.value * tasks / 100) / tasks
     if exact and number.passed is not None and one.samples == 1:
-        return _same_answers(cell, number, one), False
+        return _same_answers(cell, number, one, chance), False
     if means is None:
         p = statistics.binomial_p(round(one.passed), tasks, rate)
         smallest = statistics.smallest_difference(tasks, rate)
     else:
         p = statistics.bootstrap_p(means, rate)
         smallest = statistics.smallest_difference_of_means(means)
-    return replace(cell, p=p, smallest=smallest, reason=_near(number, one) or ""), True
+    return replace(cell, p=p, smallest=smallest, reason=_near(number, one, chance) or ""), True
 
 
-def _same_answers(cell: Cell, number: Number, one: Measured) -> Cell:
+def _same_answers(cell: Cell, number: Number, one: Measured, chance: Sequence[Noise]) -> Cell:
     """The very answers behind the number: nothing but the scorer may move a task."""
     moved = abs(round(one.passed) - int(number.passed or 0))
-    allowed = reference.noise_of(number.metric, ("scorer",)) or 0
+    allowed = noise.allowed(chance, number.metric, ("scorer",)) or 0
     if moved == 0:
         return replace(cell, outcome="reproduced", reason="the same answers, as many tasks")
     if moved <= allowed:
@@ -318,15 +322,15 @@ def _same_answers(cell: Cell, number: Number, one: Measured) -> Cell:
     return replace(cell, outcome="deviates", reason=f"the same answers, {_count(moved)} apart: nothing may move them")
 
 
-def _near(number: Number, one: Measured) -> str | None:
+def _near(number: Number, one: Measured, chance: Sequence[Noise]) -> str | None:
     """Why the difference is what chance was measured to cause; None when it is more."""
     if number.passed is not None and one.samples == 1:
         moved = abs(round(one.passed) - number.passed)
-        allowed = reference.noise_of(number.metric)
+        allowed = noise.allowed(chance, number.metric)
         if moved == 0:
             return "as many tasks"
         if allowed is not None and moved <= allowed:
-            return f"{_count(moved)} apart: {reference.measured_kinds(number.metric)} moves up to {allowed} (measured)"
+            return f"{_count(moved)} apart: {noise.words(chance, number.metric)} moves up to {allowed} (measured)"
         return None
     tasks, drawn = len(one.rates), one.samples
     variance = sum(rate * (1 - rate) / max(1, drawn - 1) for rate in one.rates) / tasks**2

@@ -1,4 +1,5 @@
-"""Where a run's numbers come from: data files, scorers, environments, devices, the teacher's tokens, how gradients were added up."""
+"""Where a run's numbers come from: data files, scorers, environments, devices, the teacher's tokens, how models were trained
+and ran."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any
 from magicoder_repro import records
 from magicoder_repro.artifact import Manifest
 from magicoder_repro.data.reply import USAGE
+from magicoder_repro.generate.complete import Asked
 from magicoder_repro.profile import Recipe
 
 _DEVICES = (1, 2, 4, 8)
@@ -70,7 +72,8 @@ def device(found: Mapping[str, Any]) -> str:
 
 
 def trainings(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
-    """Of each training how a step's gradient was added up here, and how it would be on other numbers of devices."""
+    """Of each training what decides its weights beside data and hyper-parameters, how a step's gradient was added up here, and how it
+    would be on other numbers of devices."""
     found = []
     for node, one in manifests.items():
         if not node.startswith("sft/") or "recipe" not in one.config:
@@ -89,8 +92,37 @@ def trainings(manifests: Mapping[str, Manifest]) -> list[dict[str, Any]]:
                 "devices": used,
                 "accumulation": by_devices,
                 "steps": one.counts.get("steps"),
+                "speed": recipe.speed,
+                "dtype": recipe.dtype,
+                "attention": recipe.attention,
+                "lora": None if recipe.lora is None else recipe.lora.model_dump(),
             }
         )
+    return found
+
+
+def generations(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Of each set that a model was asked: how it ran and how its answers were decoded."""
+    found = []
+    for node, folder in inputs.items():
+        if not node.startswith("generate/"):
+            continue
+        for name, content in records.read_json(folder / "benchmarks.json").items():
+            one = Asked.model_validate(content)
+            if one.gap is not None:
+                continue
+            decoding = dict(one.decoding)
+            engine, dtype = dict(decoding.pop("engine")), str(decoding.pop("dtype"))
+            found.append(
+                {
+                    "node": node,
+                    "set": name,
+                    "engine": str(engine.pop("kind")),
+                    "settings": {key: value for key, value in engine.items() if value is not None},
+                    "dtype": dtype,
+                    "decoding": decoding,
+                }
+            )
     return found
 
 

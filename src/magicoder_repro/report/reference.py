@@ -1,4 +1,4 @@
-"""The paper's numbers, claims and measured noise as data (`results/reference/`), checked on reading."""
+"""The paper's numbers and claims as data (`results/reference/`), checked on reading."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from magicoder_repro.environment import ROOT
 from magicoder_repro.errors import UsageError
 
 REFERENCE = ROOT / "results" / "reference"
-CELLS, CLAIMS, NOISE = "cells.csv", "claims.yaml", "noise.yaml"
+CELLS, CLAIMS = "cells.csv", "claims.yaml"
 LATER = ("leaderboard", "evoeval")
 """What stands in `table` where a number is not the paper's."""
 
@@ -125,17 +125,6 @@ class ClaimText(_Model):
     test: Annotated[Greater | NotBelow | Order | Difference | Within | Open, Field(discriminator="kind")]
 
 
-class Noise(_Model):
-    """What chance was measured to do to a cell of `of` tasks."""
-
-    kind: Literal["generation", "scorer"]
-    metrics: list[str]
-    tasks: Annotated[int, Field(ge=0)]
-    of: Annotated[int, Field(gt=0)]
-    what: str
-    source: str
-
-
 DECODING: Mapping[str, Mapping[str, float]] = {
     "multipl_e_": {"temperature": 0.2, "top_p": 0.95},
     "ds1000_": {"temperature": 0.2, "top_p": 0.5},
@@ -233,7 +222,7 @@ def claims() -> tuple[ClaimText, ...]:
 
 def read_claims(path: Path) -> tuple[ClaimText, ...]:
     """The claims of a file; a UsageError names the claim that is wrong, or the cell that is not there."""
-    found = _yaml(path, TypeAdapter(list[ClaimText]))
+    found = read_yaml(path, TypeAdapter(list[ClaimText]))
     known = {number.key for number in numbers()}
     for claim in found:
         for name in cells_of(claim):
@@ -265,28 +254,6 @@ def key(name: CellName) -> Key:
     return str(name[0]), name[1], name[2]
 
 
-@cache
-def noise() -> tuple[Noise, ...]:
-    """The measured noise."""
-    return tuple(_yaml(REFERENCE / NOISE, TypeAdapter(list[Noise])))
-
-
-def noise_of(metric: str, kinds: Sequence[str] = ("generation", "scorer")) -> int | None:
-    """Tasks that chance was measured to move in a cell: the largest of each kind, added; None where nothing was measured."""
-    found = [
-        max(tasks)
-        for kind in kinds
-        if (tasks := [one.tasks for one in noise() if one.kind == kind and metric in one.metrics])
-    ]
-    return sum(found) if found else None
-
-
-def measured_kinds(metric: str) -> str:
-    """What noise was measured in a cell, in words."""
-    names = {"generation": "another engine or batch size", "scorer": "the scorer"}
-    return " and ".join(text for kind, text in names.items() if noise_of(metric, (kind,)) is not None)
-
-
 def other_decoding(metric: str, decoding: Mapping[str, Any] | None) -> str | None:
     """How a sampled cell was decoded otherwise than the paper's; None where it was not, or nobody knows."""
     for begin, wanted in DECODING.items():
@@ -302,7 +269,8 @@ def models() -> list[str]:
     return list(dict.fromkeys(number.model for number in numbers() if number.table not in LATER))
 
 
-def _yaml(path: Path, kind: TypeAdapter[Any]) -> Any:
+def read_yaml(path: Path, kind: TypeAdapter[Any]) -> Any:
+    """The content of a file; a UsageError names the entry that is wrong."""
     try:
         return kind.validate_python(strict_yaml.load(path.read_bytes()))
     except ValidationError as error:

@@ -12,7 +12,8 @@ from magicoder_repro.environment import ROOT
 from magicoder_repro.report.cells import Cell, Outcome
 from magicoder_repro.report.claims import Claim
 from magicoder_repro.report.judged import Verdicts
-from magicoder_repro.report.reference import STRICT, Noise
+from magicoder_repro.report.noise import Noise
+from magicoder_repro.report.reference import STRICT
 from magicoder_repro.report.rows import Row
 
 VERSION: Literal[2] = 2
@@ -45,7 +46,8 @@ class JudgedSet(_Model):
 
 
 class Training(_Model):
-    """`accumulation`: micro-batches that each device adds up, by the number of devices."""
+    """`accumulation`: micro-batches that each device adds up, by the number of devices; `lora`: the adapters' settings, null where all
+    weights were trained."""
 
     node: str
     batch: int
@@ -53,6 +55,21 @@ class Training(_Model):
     devices: int
     accumulation: dict[str, int]
     steps: int | None
+    speed: str
+    dtype: str
+    attention: str
+    lora: dict[str, Any] | None
+
+
+class Generation(_Model):
+    """How a model ran to answer one set. `settings`: of the engine; `decoding`: of the answers."""
+
+    node: str
+    set: str
+    engine: str
+    settings: dict[str, Any]
+    dtype: str
+    decoding: dict[str, Any]
 
 
 class Teacher(_Model):
@@ -101,6 +118,7 @@ class ReportFile(_Model):
     sets: list[JudgedSet]
     judged: list[Verdicts]
     trainings: list[Training]
+    generations: list[Generation]
     teacher: list[Teacher]
     lists_applied: dict[str, int]
     lists_missing: list[str]
