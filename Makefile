@@ -8,9 +8,7 @@ PROFILE ?= smoke
 PYTHON  ?= python3.11
 RESCORE ?= yes
 RUNNER  ?= auto
-ifeq (,$(filter $(RUNNER),auto host docker podman apptainer))
-$(error RUNNER=$(RUNNER): one of auto host docker podman apptainer)
-endif
+UPGRADE ?=
 
 READY     := .envs/core/.ready $(if $(filter auto host,$(RUNNER)),.envs/evalplus-0.2.0/.ready)
 BIN       := .envs/core/bin
@@ -19,6 +17,28 @@ PYTEST    := $(BIN)/python -m pytest --durations 10
 SPREAD    := --numprocesses auto --maxprocesses 8
 BUILD     := $(MAKE) --no-print-directory
 export PYTHON
+.NOTPARALLEL: # `make -j2`: targets share environments and a run's folder, and each uses all cores by itself
+
+# What is misspelt on the command line is told before anything is built.
+quoted = '$(subst ','\'',$(1))'
+nearest = $(shell PYTHONPATH=src $(call quoted,$(PYTHON)) -c 'import sys; from magicoder_repro.errors import nearest; \
+	print(nearest(sys.argv[1], sys.argv[2].split()))' $(call quoted,$(1)) '$(2)' 2>/dev/null)
+VARIABLES := $(shell sed -n 's/^\([A-Z]*\) *?=.*/\1/p' Makefile)
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(filter-out $(VARIABLES),$(GIVEN)),$(error $(name): no variable of this Makefile: \
+	$(call nearest,$(name),$(VARIABLES))there are $(VARIABLES) (one of the environment goes first: $(name)=... make ...)))
+PROFILES := $(basename $(notdir $(wildcard profiles/*.yaml)))
+ifneq ($(shell test -f $(call quoted,$(if $(filter %.yaml %.yml,$(PROFILE)),$(PROFILE),profiles/$(PROFILE).yaml)) && echo yes),yes)
+$(error PROFILE=$(PROFILE): no such profile: $(call nearest,$(PROFILE),$(PROFILES))profiles/ has $(PROFILES))
+endif
+ifeq ($(filter yes no,$(RESCORE)),)
+$(error RESCORE=$(RESCORE): yes or no)
+endif
+RUNNERS := auto host docker podman apptainer
+ifeq ($(filter $(RUNNERS),$(RUNNER)),)
+$(error RUNNER=$(RUNNER): $(call nearest,$(RUNNER),$(RUNNERS))one of $(RUNNERS))
+endif
+ASKED := --profile $(call quoted,$(PROFILE))
 
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
@@ -31,17 +51,17 @@ help: ## this list
 	@echo "  RESCORE=no: \`make all\` ends without the published answers (it judges them where they can be fetched)"
 
 all: $(READY) ## every stage and the report; with the default profile also `make rescore`, where there is a network
-	@$(MAGICODER) run --profile $(PROFILE) --runner $(RUNNER)
+	@$(MAGICODER) run $(ASKED) --runner $(RUNNER)
 ifeq ($(PROFILE) $(RESCORE),smoke yes)
 	@if $(MAGICODER) rescore --fetch-only; then $(BUILD) .envs/evalplus-0.3.1/.ready || :; $(MAGICODER) rescore --if-possible; fi
 endif
 rescore: $(READY) .envs/evalplus-0.3.1/.ready ## the authors' published answers, fetched and judged again: 16 cells of Tables 1 and 4
 	@$(MAGICODER) rescore
 plan: $(READY) ## what would be made, why, and what is missing; nothing is made
-	@$(MAGICODER) plan --profile $(PROFILE) --runner $(RUNNER)
+	@$(MAGICODER) plan $(ASKED) --runner $(RUNNER)
 
 rehearse: $(READY) ## every node of a profile with all that is large made small (PROFILE=paper-cl): its numbers mean nothing
-	@$(MAGICODER) rehearse --profile $(PROFILE)
+	@$(MAGICODER) rehearse $(ASKED)
 
 corpus: $(READY) ## open-source documents of each language
 seeds: $(READY) ## seed snippets (PROTOCOL section 1)
@@ -55,15 +75,15 @@ score: $(READY) ## pass@1 by isolated execution
 analyze: $(READY) ## figures of the training data
 report: $(READY) ## tables, figures, the diff with the recorded run
 $(STAGES):
-	@$(MAGICODER) run $@ --profile $(PROFILE) --runner $(RUNNER)
+	@$(MAGICODER) run $@ $(ASKED) --runner $(RUNNER)
 
 toolchains: ## install the compilers of MultiPL-E's languages that the distribution has (root, apt-get)
 	@sh docker/multipl-e/toolchains.sh
 record: $(READY) ## record this run's numbers under results/
-	@$(MAGICODER) record --profile $(PROFILE)
+	@$(MAGICODER) record $(ASKED)
 regress: $(READY) ## this run against the recorded one, by the profile's report.regress; runs/PROFILE/regress/ is for CI
-	@$(MAGICODER) regress --profile $(PROFILE) --junit $(OF_CI)/junit.xml --markdown $(OF_CI)/regress.md
-OF_CI := runs/$(basename $(notdir $(PROFILE)))/regress
+	@$(MAGICODER) regress $(ASKED) --junit $(OF_CI)/junit.xml --markdown $(OF_CI)/regress.md
+OF_CI := runs/$(basename $(notdir $(lastword $(PROFILE))))/regress
 archive: $(READY) ## what a deposit (Zenodo) needs, in one zip under dist/: source, locks, recorded results, manifests, RO-Crate metadata
 	@$(MAGICODER) archive
 test: lint check ## code and behaviour: ruff, mypy, pytest
@@ -91,10 +111,18 @@ lock: $(READY) ## resolve docker/*/*.in into requirements.lock again (UPGRADE=--
 		--python-version $$(cat $${folder}python.txt 2>/dev/null || echo 3.11) --constraint $${folder}requirements.lock \
 		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' $${folder}requirements.lock) \
 		$${folder}torch.txt -o $${folder}torch.lock; done
+MADE := .cache .pytest_cache .mypy_cache .ruff_cache build dist
+# Says what it deletes before it does; not what somebody works in (a run's lock, an environment's).
+define delete
+@for lock in runs/*/.lock .envs/.*.lock; do [ ! -e "$$lock" ] || flock --nonblock "$$lock" true || { \
+	echo "error: $$lock: something works there: wait for it or stop it" >&2; exit 2; }; done
+@$(if $(wildcard $(1)),echo deleting:; du -h --max-depth=1 $(wildcard $(1)),echo nothing to delete)
+@rm -rf $(1)
+endef
 clean: ## remove what can be made again at no cost: the ground truth, tools' caches (`magicoder gc`: results that no run leads to)
-	rm -rf .cache .pytest_cache .mypy_cache .ruff_cache build dist
+	$(call delete,$(MADE))
 distclean: ## every run and every environment too
-	rm -rf runs .envs .cache .pytest_cache .mypy_cache .ruff_cache build dist
+	$(call delete,runs .envs $(MADE))
 
 .SECONDEXPANSION:
 .envs/%/.ready: $$(wildcard docker/$$*/*) docker/uv.txt docker/install.sh pyproject.toml

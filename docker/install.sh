@@ -11,23 +11,36 @@ name=$1
 prefix=$2
 here=$(cd "$(dirname "$0")" && pwd)
 spec=$here/$name
-python=${PYTHON:-python3.11}
-
 fail() { echo "error: $1" >&2; exit 2; }
 [ -f "$spec/requirements.lock" ] || fail "docker/$name/requirements.lock does not exist: the environments are $(cd "$here" && ls */requirements.lock | sed 's|/.*||' | paste -sd' ')"
 version=3.11
-if [ -f "$spec/python.txt" ]; then
-    version=$(cut -d. -f1,2 "$spec/python.txt") # a third number is the lock's: packages that want at least that
-    python=
-    for candidate in "${PYTHON:-}" "python$version" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$version".*/bin/python \
-        "$HOME/.local/share/uv/python/cpython-$version".*/bin/python; do
-        if "$candidate" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" 2>/dev/null; then python=$candidate; break; fi
+if [ -f "$spec/python.txt" ]; then version=$(cut -d. -f1,2 "$spec/python.txt"); fi # a third number is the lock's: packages that want at least that
+
+is_version() { "$1" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$2')" 2>/dev/null; }
+# The first Python of a version that can make environments: the one that was named, or on PATH, in pyenv, in uv.
+find_python() {
+    for candidate in "${PYTHON:-}" "python$1" "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$1".*/bin/python \
+        "${XDG_DATA_HOME:-${HOME:-}/.local/share}/uv/python/cpython-$1".*/bin/python; do
+        if is_version "$candidate" "$1" && "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then echo "$candidate"; return; fi
     done
-    [ -n "$python" ] || fail "$name needs Python $version, which is not on PATH, in pyenv or in uv: \`uv python install $version\` or \`pyenv install $version\` gets it, then run this again"
+    get="without root \`uv python install $1\`, \`pyenv install $1\` or conda gets one; then run this again, or name it: make PYTHON=/path/to/python$1"
+    if is_version "python$1" "$1"; then fail "python$1 cannot make environments (it has no ensurepip): as root \`apt-get install python$1-venv\`; $get"; fi
+    fail "$name needs Python $1, which is not on PATH, in pyenv or in uv: $get"
+}
+if [ "$version" = 3.11 ] && [ "${PYTHON:-python3.11}" != python3.11 ] && ! is_version "$PYTHON" 3.11; then
+    fail "$PYTHON is not Python 3.11: name one, make PYTHON=/path/to/python3.11"
 fi
-command -v "$python" >/dev/null || fail "$python is not on PATH: install Python 3.11 or name one, make PYTHON=/path/to/python3.11"
-"$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$version')" || fail "$python is not Python $version: name one, make PYTHON=/path/to/python$version"
-"$python" -c 'import ensurepip' 2>/dev/null || fail "$python cannot make environments: install python3-venv"
+python=$(find_python "$version") || exit 2
+
+# One at a time: who waited for another command that builds the same environment has nothing left to do. Its processes hold the lock
+# too, so that one that was killed is not met half alive.
+mkdir -p "$(dirname "$prefix")"
+exec 9>"$(dirname "$prefix")/.$(basename "$prefix").lock"
+if ! flock -n 9; then
+    echo "$name: another command builds it: waiting for that"
+    flock 9
+    if [ -f "$prefix/.ready" ]; then exit 0; fi
+fi
 
 umask 022 # programs in the sandbox read the environment as another user
 rm -f "$prefix/.ready"
@@ -36,11 +49,20 @@ rm -rf "$prefix"
 maker=$prefix
 if "$prefix/bin/python" -c 'import sys; sys.exit(sys.version_info >= (3, 8))'; then # uv's package wants 3.8: it has a home of its own then
     maker=$prefix/uv
-    for candidate in "${PYTHON:-}" python3.11; do
-        if "$candidate" -c "import ensurepip, sys; sys.exit(sys.version_info < (3, 8))" 2>/dev/null; then "$candidate" -m venv "$maker"; break; fi
-    done
-    [ -d "$maker" ] || fail "$name needs Python 3.11 with venv as well, for uv: install it, or name one, make PYTHON=/path/to/python3.11"
+    uv_python=$(find_python 3.11) || exit 2
+    "$uv_python" -m venv "$maker"
 fi
+# uv reads neither pip.conf nor PIP_*: what they say of the index, the proxy and the certificates is handed on.
+of_pip() { "$maker/bin/python" -m pip config list 2>/dev/null | sed -n "s/^\(:env:\|global\|install\)\.$1='\(..*\)'$/\2/p" | head -n 1; }
+UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-$(of_pip index-url)}}
+HTTPS_PROXY=${HTTPS_PROXY:-${https_proxy:-$(of_pip proxy)}}
+SSL_CERT_FILE=${SSL_CERT_FILE:-$(of_pip cert)}
+if [ -n "$UV_DEFAULT_INDEX" ]; then export UV_DEFAULT_INDEX; fi
+if [ -n "$HTTPS_PROXY" ]; then export HTTPS_PROXY; fi
+if [ -n "$SSL_CERT_FILE" ]; then export SSL_CERT_FILE; fi
+# a home that cannot be written to: the packages are kept beside the environment until it is whole
+cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/uv}
+if [ -z "${UV_NO_CACHE:-}" ] && ! { mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null; then export UV_CACHE_DIR="$prefix/.uv"; fi
 # compiled here: a sandbox reads the environment and cannot write to it, and some machines forbid it (PYTHONDONTWRITEBYTECODE)
 uv() { "$maker/bin/uv" pip install --quiet --compile-bytecode --python "$prefix/bin/python" --no-deps "$@"; }
 "$maker/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r "$here/uv.txt"
@@ -54,6 +76,7 @@ if [ -f "$spec/prepare.py" ]; then "$prefix/bin/python" "$spec/prepare.py" "$pre
 # The package itself is linked into the environments that stages run in (those with its build backend); a scorer's environment
 # has nothing but the scorer.
 if grep -q '^setuptools==' "$spec/requirements.lock"; then uv --no-build-isolation --editable "$here/.."; fi
+rm -rf "$prefix/.uv"
 chmod -R go+rX "$prefix" # files linked from a cache have the modes that they have there
 sha256sum "$spec/requirements.lock" | cut -d' ' -f1 > "$prefix/.ready.new"
 mv "$prefix/.ready.new" "$prefix/.ready"

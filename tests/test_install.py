@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import importlib.metadata
 import os
@@ -55,8 +56,8 @@ def test_what_torch_needs_is_in_the_locks(folder: Path) -> None:
         assert names <= set(ours) | set(index)
 
 
-def _wheel(folder: Path, name: str, version: str, *requires: str) -> str:
-    """A package without content; its sha256."""
+def _wheel(folder: Path, name: str, version: str, *requires: str, script: str = "") -> str:
+    """A package without content, or with one command of its own name; its sha256."""
     path = folder / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
     info = f"{name.replace('-', '_')}-{version}.dist-info"
     files = {
@@ -64,13 +65,17 @@ def _wheel(folder: Path, name: str, version: str, *requires: str) -> str:
         + "".join(f"Requires-Dist: {one}\n" for one in requires),
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
+    if script:
+        files[f"{name.replace('-', '_')}-{version}.data/scripts/{name}"] = script
     record = "".join(
         f"{one},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},{len(text)}\n"
         for one, text in files.items()
     )
     with zipfile.ZipFile(path, "w") as archive:
         for one, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
-            archive.writestr(one, text)
+            entry = zipfile.ZipInfo(one)
+            entry.external_attr = 0o100755 << 16  # a script's mode
+            archive.writestr(entry, text)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -141,8 +146,8 @@ def recipe(tmp_path: Path) -> Path:
     return folder
 
 
-def _install(recipe: Path, index: Path, prefix: Path) -> subprocess.Popen[str]:
-    environment = {**_offline(index), "PYTHON": sys.executable}
+def _install(recipe: Path, index: Path, prefix: Path, **variables: str) -> subprocess.Popen[str]:
+    environment = {**_offline(index), "PYTHON": sys.executable, **variables}
     command = ["sh", str(recipe / "install.sh"), "small", str(prefix)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -170,3 +175,80 @@ def test_one_that_is_killed_is_not_ready(recipe: Path, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (prefix / ".ready").exists()
+
+
+# A Python of the right version that makes no environment: it says that it was asked to. Some have no ensurepip.
+PYTHON = """#!/bin/sh
+case "$*" in *ensurepip*) exit {without} ;; *"-m venv"*) echo "begins to build" >&2; exit 3 ;; esac
+"""
+
+
+def _python(path: Path, ensurepip: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(PYTHON.format(without=int(not ensurepip)))
+    path.chmod(0o755)
+
+
+def test_who_waits_for_the_same_environment_does_not_build_it_again(recipe: Path, tmp_path: Path) -> None:
+    prefix = tmp_path / "environments" / "small"
+    prefix.mkdir(parents=True)
+    _python(tmp_path / "python", ensurepip=True)
+    for ready in (True, False):
+        with (prefix.parent / ".small.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            process = _install(recipe, tmp_path, prefix, PYTHON=str(tmp_path / "python"))
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            (prefix / ".ready").unlink(missing_ok=True)  # as the one that builds it does
+            if ready:
+                (prefix / ".ready").touch()
+        words = process.communicate(timeout=60)[1]
+        assert (process.returncode, words) == ((0, "") if ready else (3, "begins to build\n"))
+        assert prefix.exists() is ready
+
+
+def test_a_python_that_cannot_make_environments_is_passed_over(recipe: Path, tmp_path: Path) -> None:
+    programs, home = tmp_path / "programs", tmp_path / "home"
+    _python(programs / "python3.11", ensurepip=False)
+    variables = {"PYTHON": "python3.11", "PATH": f"{programs}:{os.environ['PATH']}"} | dict.fromkeys(
+        ("HOME", "PYENV_ROOT", "XDG_DATA_HOME"), str(home)
+    )
+    process = _install(recipe, tmp_path, tmp_path / "one", **variables)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 2 and words.count("\n") == 1
+    assert "apt-get install python3.11-venv" in words and "uv python install 3.11" in words
+    _python(home / "uv" / "python" / "cpython-3.11.9-linux-x86_64-gnu" / "bin" / "python", ensurepip=True)
+    process = _install(recipe, tmp_path, tmp_path / "one", **variables)
+    assert process.communicate(timeout=60)[1] == "begins to build\n" and process.returncode == 3
+
+
+def test_another_python_than_asked_for_is_refused(recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "python3.8").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python3.8").chmod(0o755)
+    process = _install(recipe, tmp_path, tmp_path / "one", PYTHON=str(tmp_path / "python3.8"))
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 2 and "python3.8 is not Python 3.11: name one" in words and words.count("\n") == 1
+
+
+UV = """#!/bin/sh
+{ echo "$UV_DEFAULT_INDEX"; echo "$HTTPS_PROXY"; echo "$SSL_CERT_FILE"; echo "$UV_CACHE_DIR"; } > "$TOLD"
+"""
+
+
+def test_uv_is_told_what_pip_is_configured_for(recipe: Path, tmp_path: Path) -> None:
+    digest = _wheel(tmp_path, "uv", "1.0", script=UV)
+    (recipe / "uv.txt").write_text(f"uv==1.0 --hash=sha256:{digest}\n")
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://user:secret@mirror.invalid/simple\nproxy = http://proxy.invalid:3128\ncert = /ours.pem\n"
+    )
+    home = tmp_path / "home"
+    home.write_text("nothing can be written below a file")
+    told, prefix = tmp_path / "told", tmp_path / "environments" / "small"
+    variables = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "TOLD": str(told), "HOME": str(home)}
+    unset = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "SSL_CERT_FILE", "XDG_CACHE_HOME"), "")
+    process = _install(recipe, tmp_path, prefix, **variables, **unset)
+    words = process.communicate(timeout=120)[1]
+    assert process.returncode == 0 and "secret" not in words, words
+    wanted = ["https://user:secret@mirror.invalid/simple", "http://proxy.invalid:3128", "/ours.pem", f"{prefix}/.uv"]
+    assert told.read_text().splitlines() == wanted
+    assert (prefix / ".ready").exists() and not (prefix / ".uv").exists()
