@@ -92,6 +92,7 @@ class StageRun(_Model):
     device: str
     environment: str
     lock_sha256: str
+    image: str | None
     other_versions: dict[str, str]
     fingerprint: str
     commit: str | None
