@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from magicoder_repro import records
 from magicoder_repro.report import build, cells, figures, provenance, reference, schema, tables
 from magicoder_repro.report.tables import Table
 
@@ -128,6 +130,20 @@ def test_accumulation_is_told_by_the_number_of_devices(report: Any) -> None:
     (one, _) = report["trainings"]
     assert one["devices"] == 2 and one["accumulation"] == {"1": 256, "2": 128, "4": 64, "8": 32}
     assert provenance.device({"gpu": ["H200", "H200"], "cpu": "c", "cores": 8}) == "2 x H200, c (8 cores)"
+
+
+def test_each_result_is_read_once(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: Counter[Path] = Counter()
+    read = records.read_json
+
+    def counting(path: Path) -> Any:
+        seen[path] += 1
+        return read(path)
+
+    monkeypatch.setattr(records, "read_json", counting)
+    small.report(tmp_path / "report")
+    results = {path: count for path, count in seen.items() if "score" in path.parts and path.name != "manifest.json"}
+    assert len(results) == 6 and set(results.values()) == {1}
 
 
 def test_how_each_model_was_trained_and_ran_is_told(report: Any, small_report: Path) -> None:
