@@ -85,7 +85,8 @@ def test_latex_holds_text_and_no_commands(laid_out: dict[str, Table], small_repo
     )
     text = (small_report / "tables.tex").read_text()
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 13 and r"\toprule" in text
-    assert r"\quad this run & 70.7 \checkmark{}" in text
+    assert r"\quad this run & 70.7\rlap{\,\checkmark{}}" in text
+    assert r"\caption{The paper's Table 1: HumanEval(+) and MBPP(+), greedy pass@1. \checkmark{} reproduced, " in text
 
 
 @pytest.mark.process
@@ -93,10 +94,11 @@ def test_latex_compiles(small_report: Path, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex on PATH")
     shutil.copy(small_report / "tables.tex", tmp_path)
-    head = r"\documentclass{article}\usepackage{booktabs,amssymb}\begin{document}\input{tables}\end{document}"
+    head = r"\documentclass{article}\usepackage{booktabs,amssymb,graphicx}\begin{document}\input{tables}\end{document}"
     (tmp_path / "all.tex").write_text(head)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    assert "Overfull" not in (tmp_path / "all.log").read_text()
 
 
 def test_report_json_is_what_the_schema_says(report: Any) -> None:
