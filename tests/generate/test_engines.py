@@ -23,6 +23,7 @@ from magicoder_repro import artifact, environment, records
 from magicoder_repro import profile as profiles
 from magicoder_repro.benchmarks.base import Ask
 from magicoder_repro.errors import UsageError
+from magicoder_repro.generate import server
 from magicoder_repro.generate.engines import Completion, Decoding, Engine, Request, Tokens, make, seed_of
 from magicoder_repro.pipeline import plan
 from magicoder_repro.profile import ServerEngine, TransformersEngine
@@ -133,6 +134,62 @@ def _relay(target: str, refuse: Callable[[int], int | None]) -> Iterator[tuple[s
 
     with serving(Handler) as url:
         yield f"{url}/v1", seen
+
+
+def _answering(bodies: Callable[[dict[str, Any], int], bytes]) -> Any:
+    """A server whose answer to a request and its number is such a body."""
+    seen: list[dict[str, Any]] = []
+
+    class Handler(Quiet):
+        def do_GET(self) -> None:
+            self.reply(200, b'{"object": "list", "data": []}')
+
+        def do_POST(self) -> None:
+            seen.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.reply(200, bodies(seen[-1], len(seen)))
+
+    return serving(Handler), seen
+
+
+def _choice(**fields: Any) -> bytes:
+    return json.dumps(
+        {"id": "x", "object": "text_completion", "choices": [{"index": 0, "finish_reason": "stop", **fields}]}
+    ).encode()
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_the_ids_that_a_server_sends_become_text_as_with_transformers(firm_folder: Path, special: bool) -> None:
+    ask = Ask("t", "def f(x):", ("stop",), together=True, special_tokens=special)
+    tokens = Tokens(firm_folder, TransformersEngine())
+    answer = [*tokens.ids(Ask("t", "ab stop", (), together=True)), 2]
+    address, seen = _answering(lambda *_: _choice(text="what it says", token_ids=[1, *answer]))
+    request = Request(0, ask, tokens.ids(ask), 24, 0)
+    with (
+        address as url,
+        closing(make(firm_folder, "float32", ServerEngine(kind="server", base_url=url, model="m"))) as one,
+    ):
+        assert _completed(one, [request], Decoding()) == [Completion("<s>ab " if special else "ab ", truncated=False)]
+    assert seen[0]["return_token_ids"] is True and seen[0]["skip_special_tokens"] is not special
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b'{"choices": [{"te', _choice(text=None), _choice(text="x", token_ids=["x"])]
+)
+def test_an_answer_that_cannot_be_read_is_asked_for_again(
+    body: bytes, firm_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_LONGEST_PAUSE", 0.01)
+    requests = _requests(firm_folder)[:2]
+    for bad, said in ((2, None), (9, "answers with something that is no completion")):
+        address, seen = _answering(lambda _, number, bad=bad: body if number <= bad else _choice(text="x"))
+        served = ServerEngine(kind="server", base_url="http://x", model="m", concurrency=1)
+        with address as url, closing(make(firm_folder, "float32", served.model_copy(update={"base_url": url}))) as one:
+            if said is None:
+                assert [found.text for found in _completed(one, requests, Decoding())] == ["x", "x"] and len(seen) == 4
+            else:
+                with pytest.raises(UsageError, match=said):
+                    _completed(one, requests, Decoding())
+                assert len(seen) == 3
 
 
 def _served(url: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from magicoder_repro import benchmarks
 from magicoder_repro.benchmarks.base import Ask
-from magicoder_repro.generate.text import completion_text, prompt_ids
+from magicoder_repro.generate.text import completion_text, prompt_ids, served_text
 
 PAD = 2
 
@@ -49,6 +49,36 @@ def test_the_space_before_an_answer_is_kept_where_the_harness_keeps_it(sentencep
     assert _completion(sentencepiece, _ask(together=True), answer) == " x: x"
     assert _completion(sentencepiece, _ask(together=True, special_tokens=True), answer) == " x: x"
     assert _completion(sentencepiece, _ask(" x:", together=True), answer) == " x: x"  # begins with two `▁`
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("▁", "▁", "x"),
+        ("▁x", ":", "▁x", "</s>"),
+        ("x", ":"),
+        ("▁",),
+        ("\n", "▁x"),
+        ("x", "<s>", "x", "</s>", "x"),
+        ("</s>",),
+    ],
+)
+@pytest.mark.parametrize("ways", [{}, {"together": True}, {"together": True, "special_tokens": True}])
+def test_an_answer_that_a_server_sends_as_text_alone_is_the_same(
+    words: tuple[str, ...], ways: dict[str, bool], sentencepiece: PreTrainedTokenizerFast
+) -> None:
+    """A server decodes an answer after its prompt, and knows `skip_special_tokens`."""
+    ask, answer = _ask(**ways), _ids(sentencepiece, *words)
+    skip = not ask.special_tokens
+    before, whole = ([3, 5, 6], [3, 5, 6, *answer])
+    prompt = sentencepiece.decode(before, skip_special_tokens=skip)
+    sent = sentencepiece.decode(whole, skip_special_tokens=skip).removeprefix(prompt)
+    ours = completion_text(sentencepiece, ask, prompt_ids(sentencepiece, ask), answer, PAD)
+    assert served_text(sentencepiece, ask, sent) == ours
+
+
+def test_where_no_space_is_dropped_none_is_taken(tokenizer: PreTrainedTokenizerFast) -> None:
+    assert served_text(tokenizer, _ask(), " x") == " x"
 
 
 def test_an_indented_answer_loses_a_space_where_the_papers_script_decodes(data: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import pytest
 
-from magicoder_repro.report import cells, claims, noise, reference, statistics, tables
+from magicoder_repro.report import cells, claims, noise, reference, scored, statistics, tables
 from magicoder_repro.report.cells import Cell, Measured
 
 MODEL = {"paper": "MagicoderS-CL-7B", "style": "magicoder", "same_answers": []}
@@ -126,7 +126,7 @@ def test_figures_of_other_data_are_not_compared(tmp_path: Path) -> None:
     (tmp_path / "similarity.json").write_text(json.dumps({"oss": {"mean": 0.105}}))
     (tmp_path / "manifest.json").write_text(json.dumps({"counts": {"read": 7, "kept": 7}}))
     config = {**CONFIG, "data": {"oss": {"paper": "OSS-Instruct", "kind": "released"}}}
-    measured = cells.measure({"analyze": tmp_path, "decontaminate/oss": tmp_path}, config)
+    measured = cells.of_data({"analyze": tmp_path, "decontaminate/oss": tmp_path}, config)
     found = {cell.metric: cell for cell in cells.compare(measured, config, CHANCE) if cell.ours is not None}
     assert {cell.outcome for cell in found.values()} == {"not comparable"}
     assert "Code Alpaca" in found["mean_max_tfidf_cosine"].reason
@@ -240,12 +240,14 @@ def test_a_score_node_is_measured(tmp_path: Path) -> None:
         task("1", "PP", library="Numpy", cluster="Numpy/0"),
         task("2", "..", library="Pandas", cluster="Pandas/2"),
     ]
-    (tmp_path / "ds1000.json").write_text(json.dumps({"version": 1, "tasks": tasks}))
+    result = {"version": 1, "benchmark": "ds1000", "protocol": "paper", "dataset": {}, "scorer": "x", "sandbox": "none",
+              "metrics": {}, "programs": {}, "statuses": {}, "tasks": tasks}  # fmt: skip
+    (tmp_path / "ds1000.json").write_text(json.dumps(result))
     row = {"benchmark": "ds1000", "family": "ds1000", "subset": None, "protocol": "paper", "tasks": 3, "of": 1000}
     (tmp_path / "summary.jsonl").write_text(
         json.dumps({**row, "prompt": "magicoder", "gap": None, "metrics": {}}) + "\n"
     )
-    found = {measured.metric: measured for measured in cells.scores("score/s/ds1000", tmp_path)}
+    found = {measured.metric: measured for measured in cells.scores(scored.read("score/s/ds1000", tmp_path))}
     assert set(found) == {"ds1000_overall", "ds1000_numpy", "ds1000_pandas"}
     overall = found["ds1000_overall"]
     assert (overall.value, overall.rates, overall.samples) == (50.0, (0.5, 1.0, 0.0), 2)

@@ -6,6 +6,7 @@ import base64
 import csv
 import gzip
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from magicoder_repro import benchmarks
 from magicoder_repro.errors import UsageError
-from magicoder_repro.report import arena, cells, drill, tables
+from magicoder_repro.report import arena, cells, drill, scored, tables
 from magicoder_repro.report.drill import Answer, Task, TaskSet
 
 
@@ -27,12 +28,16 @@ def _set(text: str = "x", tasks: int = 2) -> TaskSet:
     return one
 
 
+def _collect(inputs: Mapping[str, Path]) -> list[TaskSet]:
+    return drill.collect(scored.each(inputs), inputs)
+
+
 def _unpacked(packed: drill.Packed) -> Any:
     return json.loads(gzip.decompress(base64.b64decode(packed.text)))
 
 
 def test_the_first_sample_that_fails_is_shown(small: Any) -> None:
-    (java,) = [one for one in drill.collect(small.inputs) if one.name == "multipl-e-java"]
+    (java,) = [one for one in _collect(small.inputs) if one.name == "multipl-e-java"]
     for name, task in java.tasks.items():
         for model, answer in task.answers.items():
             first = answer.marks.find(".")
@@ -45,12 +50,13 @@ def test_a_set_judged_by_two_protocols_is_two_sets(no_data: Path, tmp_path: Path
     run = made_up(tmp_path)
     for protocol, mark in (("paper", "P"), ("current", ".")):
         run.judged("magicoder-s", "humaneval", None, {"HumanEval/0": mark}, lambda *_: "pass", True, protocol=protocol)
-    sets = drill.collect(run.inputs)
+    sets = _collect(run.inputs)
     assert [(one.link, one.tasks["HumanEval/0"].answers["magicoder-s"].marks) for one in sets] == [
         ("humaneval", "P"),
         ("humaneval@current", "."),
     ]
-    found = cells.compare(cells.measure(run.inputs, run.config), run.config, ())
+    measured = [one for node in scored.each(run.inputs) for one in cells.scores(node)]
+    found = cells.compare(measured, run.config, ())
     links = [one.link for one in sets]
     entries = [one for later in (False, True) for table in tables.layout(found, links, later) for one in table.entries]
     assert {one.cell.protocol: one.tasks for one in entries if one.is_measured} == {
@@ -60,14 +66,14 @@ def test_a_set_judged_by_two_protocols_is_two_sets(no_data: Path, tmp_path: Path
 
 
 def test_prompts_are_those_of_the_very_data_file(small: Any) -> None:
-    found = {one.name: one for one in drill.collect(small.inputs)}
+    found = {one.name: one for one in _collect(small.inputs)}
     assert all(task.prompt for task in found["humaneval"].tasks.values()) and not found["humaneval"].note
     assert "no such file" in found["multipl-e-java"].note
     path = small.inputs["score/base/humaneval"] / "humaneval.json"
     kept = path.read_text()
     try:
         path.write_text(kept.replace('"sha256": "', '"sha256": "0'))
-        (other,) = drill.collect({"score/base/humaneval": path.parent})
+        (other,) = _collect({"score/base/humaneval": path.parent})
     finally:
         path.write_text(kept)
     assert "not the one that these verdicts are of" in other.note and other.tasks["HumanEval/0"].prompt is None
@@ -129,6 +135,6 @@ def test_a_task_that_would_be_a_formula_is_text() -> None:
 def test_data_that_must_not_be_put_online_are_not_on_the_page(tmp_path: Path, made_up: Any) -> None:
     run = made_up(tmp_path)
     run.judged("magicoder-s", "ds1000", None, {"0": "P"}, lambda *_: "pass")
-    (found,) = drill.collect(run.inputs)
+    (found,) = _collect(run.inputs)
     assert found.tasks["0"].prompt is None and "never be put online" in found.note
     assert benchmarks.get("ds1000").private and not benchmarks.get("minibench-ds1000").private

@@ -14,8 +14,8 @@ import pytest
 from magicoder_repro import environment, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Regress
-from magicoder_repro.report import compare, gate, recorded, regress
-from magicoder_repro.report.judged import Verdicts, collect
+from magicoder_repro.report import compare, gate, recorded, regress, scored
+from magicoder_repro.report.judged import Verdicts, of_node
 from magicoder_repro.report.statistics import holm, mcnemar
 
 POLICIES = ("exact", "paired", "tolerance")
@@ -465,9 +465,17 @@ def test_the_verdicts_of_a_runs_score_nodes(tmp_path: Path) -> None:
     content = _result({"HumanEval_0": "Pb."}, "multipl-e")
     content["tasks"][0]["language"] = "rs"
     records.write_json(folder / "multipl-e-rs.json", content)
-    rows = [{"benchmark": name, "gap": gap} for name, gap in (("multipl-e-rs", None), ("multipl-e-js", "no node"))]
-    records.write_jsonl(folder / "summary.jsonl", [*rows, {"benchmark": "multipl-e", "gap": None}])
-    (one,) = collect({"score/base/multipl-e": folder, "corpus": tmp_path})
+    rows = [
+        {"benchmark": name, "family": "multipl-e", "subset": subset, "gap": gap}
+        for name, subset, gap in (
+            ("multipl-e-rs", "rs", None),
+            ("multipl-e-js", "js", "no node"),
+            ("multipl-e", None, None),
+        )
+    ]
+    records.write_jsonl(folder / "summary.jsonl", rows)
+    (node,) = scored.each({"score/base/multipl-e": folder, "corpus": tmp_path})
+    (one,) = of_node(node)
     assert (one.key, one.tasks) == ("multipl-e-rs.base", {"rs/HumanEval_0": "Pb."})
     assert one.rate("rs/HumanEval_0", "pass@1") == pytest.approx(2 / 3)
     assert one.rate("rs/HumanEval_0", "pass@1+") == pytest.approx(1 / 3)

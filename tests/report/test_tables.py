@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from magicoder_repro import records
 from magicoder_repro.report import build, cells, figures, provenance, reference, schema, tables
 from magicoder_repro.report.tables import Table
 
@@ -83,7 +85,8 @@ def test_latex_holds_text_and_no_commands(laid_out: dict[str, Table], small_repo
     )
     text = (small_report / "tables.tex").read_text()
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 13 and r"\toprule" in text
-    assert r"\quad this run & 70.7 \checkmark{}" in text
+    assert r"\quad this run & 70.7\rlap{\,\checkmark{}}" in text
+    assert r"\caption{The paper's Table 1: HumanEval(+) and MBPP(+), greedy pass@1. \checkmark{} reproduced, " in text
 
 
 @pytest.mark.process
@@ -91,10 +94,11 @@ def test_latex_compiles(small_report: Path, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("no pdflatex on PATH")
     shutil.copy(small_report / "tables.tex", tmp_path)
-    head = r"\documentclass{article}\usepackage{booktabs,amssymb}\begin{document}\input{tables}\end{document}"
+    head = r"\documentclass{article}\usepackage{booktabs,amssymb,graphicx}\begin{document}\input{tables}\end{document}"
     (tmp_path / "all.tex").write_text(head)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    assert "Overfull" not in (tmp_path / "all.log").read_text()
 
 
 def test_report_json_is_what_the_schema_says(report: Any) -> None:
@@ -128,6 +132,20 @@ def test_accumulation_is_told_by_the_number_of_devices(report: Any) -> None:
     (one, _) = report["trainings"]
     assert one["devices"] == 2 and one["accumulation"] == {"1": 256, "2": 128, "4": 64, "8": 32}
     assert provenance.device({"gpu": ["H200", "H200"], "cpu": "c", "cores": 8}) == "2 x H200, c (8 cores)"
+
+
+def test_each_result_is_read_once(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: Counter[Path] = Counter()
+    read = records.read_json
+
+    def counting(path: Path) -> Any:
+        seen[path] += 1
+        return read(path)
+
+    monkeypatch.setattr(records, "read_json", counting)
+    small.report(tmp_path / "report")
+    results = {path: count for path, count in seen.items() if "score" in path.parts and path.name != "manifest.json"}
+    assert len(results) == 6 and set(results.values()) == {1}
 
 
 def test_how_each_model_was_trained_and_ran_is_told(report: Any, small_report: Path) -> None:

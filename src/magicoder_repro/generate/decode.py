@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     DynamicCache,
     GenerationConfig,
     LogitsProcessorList,
@@ -21,7 +20,7 @@ from transformers import (
 )
 
 from magicoder_repro.generate.engines import Completion, Decoding, Request, Settle
-from magicoder_repro.generate.text import completion_text
+from magicoder_repro.generate.text import completion_text, pad_of, tokenizer_of
 from magicoder_repro.profile import TransformersEngine
 
 _TAIL = 16  # tokens at the end of a row in which a stop is looked for
@@ -32,14 +31,13 @@ class Transformers:
 
     def __init__(self, folder: Path, dtype: str, settings: TransformersEngine) -> None:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._tokenizer = tokenizer_of(folder)
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, dtype), attn_implementation=settings.attention
         )
         self._model = model.to(self._device).eval()
         self._eos: int = self._tokenizer.eos_token_id
-        pad = self._tokenizer.pad_token_id
-        self._pad: int = self._eos if pad is None else pad
+        self._pad = pad_of(self._tokenizer)
         self._by_length = settings.order == "length"
 
     def complete(self, requests: Sequence[Request], decoding: Decoding, done: Container[int], settle: Settle) -> None:

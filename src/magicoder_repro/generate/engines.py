@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from magicoder_repro import environment
 from magicoder_repro.benchmarks.base import Ask
 from magicoder_repro.generate import OF_THE_WORK
-from magicoder_repro.generate.text import prompt_ids
+from magicoder_repro.generate.text import prompt_ids, tokenizer_of
 from magicoder_repro.profile import Engine as Settings
 from magicoder_repro.profile import ServerEngine, TransformersEngine, VllmEngine
 
@@ -68,9 +68,9 @@ class Tokens:
     """A model's tokenizer and context. `context`: tokens of prompt and completion together."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        from transformers import AutoConfig, AutoTokenizer
+        from transformers import AutoConfig
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self._tokenizer = tokenizer_of(folder)
         longest = int(AutoConfig.from_pretrained(folder).max_position_embeddings)
         smaller = None if isinstance(settings, TransformersEngine) else settings.context
         self.context = min(longest, smaller or longest)
@@ -127,7 +127,7 @@ def make(folder: Path, dtype: str, settings: Settings) -> Engine:
     if isinstance(settings, ServerEngine):
         from magicoder_repro.generate.server import of_user
 
-        return of_user(settings)
+        return of_user(folder, settings)
     from magicoder_repro.generate.vllm import Vllm
 
     return Vllm(folder, dtype, settings)

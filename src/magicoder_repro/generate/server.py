@@ -2,6 +2,8 @@
 
 Token ids, because servers differ in what they make of text: llama.cpp adds no BOS, vLLM does. Each sample has a seed of its own, so
 that it depends on no other. What a server adds of itself (llama.cpp's top_k of 40, a model's own repetition penalty) is switched off.
+Answers are wanted as token ids too, which vLLM gives, and become text as with the engine `transformers`. Where a server sends text
+alone (llama.cpp), it is decoded after its prompt and without special tokens: `text.served_text` says what is made of it.
 """
 
 from __future__ import annotations
@@ -9,15 +11,24 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 from openai.types import Completion as Reply
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from openai.types import CompletionChoice
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from magicoder_repro.errors import UsageError
 from magicoder_repro.generate.engines import Completion, Decoding, Request, Settle
+from magicoder_repro.generate.text import completion_text, pad_of, served_text, tokenizer_of
 from magicoder_repro.profile import ServerEngine
 from magicoder_repro.progress import say
 from magicoder_repro.terminal import in_short, without_secrets
@@ -26,22 +37,29 @@ _REPLY_SECONDS = 600.0
 _LONGEST_PAUSE, _PATIENCE = 30.0, 300.0  # seconds between attempts, and until a server that is away is given up
 _PASSING = (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError)
 _LONGEST = 300  # characters of what a server said
+_TRIES = 3  # of a request that is answered with what cannot be read
 KEY = "MAGICODER_SERVER_KEY"
 
 
-def of_user(settings: ServerEngine) -> Server:
-    """The user's server."""
+class _Unreadable(Exception):
+    """The server says that all is well, and its answer is no completion."""
+
+
+def of_user(folder: Path, settings: ServerEngine) -> Server:
+    """The user's server, which has the model of this folder."""
     assert settings.model is not None  # the plan has put the profile's name there
     key = os.environ.get(KEY, "none")  # most ask for none, the client insists on one
     say(f"generate: {settings.model} at {settings.base_url}")
-    return Server([settings.base_url], settings.model, key, settings.concurrency)
+    return Server(folder, [settings.base_url], settings.model, key, settings.concurrency)
 
 
 class Server:
-    """One or several equal servers. `watch`: raises when one of them is known to be gone, before it is asked again."""
+    """One or several equal servers. `folder`: the model's, for its tokenizer; `watch`: raises when one of them is known to be gone,
+    before it is asked again."""
 
     def __init__(
         self,
+        folder: Path,
         urls: Sequence[str],
         model: str,
         key: str,
@@ -49,6 +67,7 @@ class Server:
         watch: Callable[[], None] = lambda: None,
     ) -> None:
         self._urls, self._model, self._key, self._concurrency, self._watch = urls, model, key, concurrency, watch
+        self._tokenizer = tokenizer_of(folder)
 
     def complete(self, requests: Sequence[Request], decoding: Decoding, done: Container[int], settle: Settle) -> None:
         """All requests that are not done, so many at a time of each server."""
@@ -91,7 +110,13 @@ class Server:
             pass  # not every server lists its models
 
     async def _ask(self, client: openai.AsyncOpenAI, request: Request, decoding: Decoding) -> Completion:
-        attempts = AsyncRetrying(
+        few_tries = AsyncRetrying(
+            retry=retry_if_exception_type(_Unreadable),
+            wait=wait_random_exponential(max=_LONGEST_PAUSE),
+            stop=stop_after_attempt(_TRIES),
+            reraise=True,
+        )
+        patiently = AsyncRetrying(
             retry=retry_if_exception_type(_PASSING),
             wait=wait_random_exponential(max=_LONGEST_PAUSE),
             stop=stop_after_delay(_PATIENCE),
@@ -99,27 +124,40 @@ class Server:
             reraise=True,
         )
         try:
-            raw: Any = await attempts(self._create, client, request, decoding)
+            found: Completion = await few_tries(patiently, self._answered, client, request, decoding)
         except openai.APIConnectionError:
             raise UsageError(self._no_connection(client)) from None
         except openai.APIStatusError as error:
             raise UsageError(self._refusal(client, request, error)) from None
+        except _Unreadable as error:
+            raise UsageError(
+                f"generation.engine: {_shown(client)} answers with something that is no completion ({error}): mend the server or "
+                "generation.engine.base_url (it usually ends in /v1); the same command goes on where it was"
+            ) from None
+        return found
+
+    async def _answered(self, client: openai.AsyncOpenAI, request: Request, decoding: Decoding) -> Completion:
+        raw = await self._create(client, request, decoding)
         try:
             reply = raw.parse()
-            text, reason = reply.choices[0].text, reply.choices[0].finish_reason
-            if not isinstance(text, str) or not isinstance(reply, Reply):
+            choice = reply.choices[0]
+            if not isinstance(choice.text, str) or not isinstance(reply, Reply):
                 raise TypeError
-        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
-            what = in_short(raw.text, _LONGEST) or "nothing"
-            raise UsageError(
-                f"generation.engine: {_shown(client)} answers with something that is no completion ({what}): mend "
-                "generation.engine.base_url (it usually ends in /v1)"
-            ) from None
+            text, reason = self._text(request, choice), choice.finish_reason
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError, OverflowError):
+            raise _Unreadable(in_short(raw.text, _LONGEST) or "nothing") from None
         return Completion(request.ask.cut(text), truncated=reason == "length" and not request.ask.ends(text))
+
+    def _text(self, request: Request, choice: CompletionChoice) -> str:
+        ids = (choice.model_extra or {}).get("token_ids")
+        if ids is None:
+            return served_text(self._tokenizer, request.ask, choice.text)
+        return completion_text(self._tokenizer, request.ask, request.ids, ids, pad_of(self._tokenizer))
 
     async def _create(self, client: openai.AsyncOpenAI, request: Request, decoding: Decoding) -> Any:
         # beside OpenAI's: names of vLLM and llama.cpp, each of which passes over the other's
         own: dict[str, Any] = {"top_k": decoding.top_k, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
+        own |= {"return_token_ids": True, "skip_special_tokens": not request.ask.special_tokens}
         return await client.completions.with_raw_response.create(
             model=self._model,
             prompt=list(request.ids),

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from magicoder_repro.benchmarks.base import Ask
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """The tokenizer in a model's folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def pad_of(tokenizer: Any) -> int:
+    """The id that fills rows: EOS where there is none of its own."""
+    pad = tokenizer.pad_token_id
+    return int(tokenizer.eos_token_id if pad is None else pad)
 
 
 def prompt_ids(tokenizer: Any, ask: Ask) -> list[int]:
@@ -25,3 +40,20 @@ def completion_text(tokenizer: Any, ask: Ask, prompt: Sequence[int], answer: Seq
     whole: str = tokenizer.decode([*before, *answer[:length]], skip_special_tokens=skip)
     text = whole[len(tokenizer.decode(before, skip_special_tokens=skip)) :]
     return text.partition(tokenizer.eos_token)[0] if ask.special_tokens and tokenizer.eos_token else text
+
+
+def served_text(tokenizer: Any, ask: Ask, text: str) -> str:
+    """The same of an answer that a server sent as text alone, which it has decoded after the prompt, as for `together`. Decoded by
+    itself it would lose the space at its start, where the tokenizer drops one. Special tokens that the server left out stay out."""
+    if ask.special_tokens and tokenizer.eos_token:
+        text = text.partition(tokenizer.eos_token)[0]
+    return text[1:] if not ask.together and text.startswith(" ") and _drops_space(tokenizer) else text
+
+
+@lru_cache(maxsize=1)
+def _drops_space(tokenizer: Any) -> bool:
+    """Whether a text loses the space that its first token begins with, as SentencePiece's do."""
+    word = next(
+        (number for token, number in tokenizer.get_vocab().items() if len(token) > 1 and token[0] == "\u2581"), None
+    )
+    return word is not None and not tokenizer.decode([word]).startswith(" ")

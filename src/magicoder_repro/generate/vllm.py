@@ -58,7 +58,7 @@ class Vllm(Server):
             self.close()
             raise
         urls = [f"http://127.0.0.1:{one.port}/v1" for one in self._started]
-        super().__init__(urls, name, "none", settings.concurrency, self._check)
+        super().__init__(folder, urls, name, "none", settings.concurrency, self._check)
 
     def close(self) -> None:
         """Ends the servers and waits until they have ended."""

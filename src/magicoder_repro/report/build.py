@@ -21,15 +21,16 @@ from magicoder_repro.report import (
     compare,
     drill,
     figures,
+    judged,
     noise,
     page,
     provenance,
     reference,
     schema,
+    scored,
     statistics,
     tables,
 )
-from magicoder_repro.report.judged import collect as verdicts
 from magicoder_repro.report.page import number
 from magicoder_repro.report.reference import REFERENCE
 from magicoder_repro.report.rows import Row, collect
@@ -125,12 +126,18 @@ def build(work: Work) -> None:
     recorded = compare.recorded_folder(settings)
     rows = compare.with_recorded(collect(inputs, work.config), recorded)
     manifests = {name: artifact.read_manifest(folder) for name, folder in inputs.items()}
-    summaries = {
-        name: list(records.read_jsonl(folder / "summary.jsonl"))
-        for name, folder in inputs.items()
-        if name.startswith("score/")
-    }
-    summary = [row for found in summaries.values() for row in found]
+    summary: list[records.Record] = []
+    measured: list[cells.Measured] = []
+    verdicts: list[judged.Verdicts] = []
+    sets: list[dict[str, Any]] = []
+    answered: dict[str, drill.TaskSet] = {}
+    for one in scored.each(inputs):
+        summary += one.summary
+        measured += cells.scores(one)
+        verdicts += judged.of_node(one)
+        sets += provenance.sets(one)
+        drill.add(answered, one, inputs)
+    measured += cells.of_data(inputs, work.config)
     unjudged = {row["benchmark"] for row in summary if row["gap"]}
     missing = compare.missing(rows, recorded)
     lost = [key for key in missing if not _is_gap(key.split(".")[0], unjudged)]
@@ -139,8 +146,7 @@ def build(work: Work) -> None:
         gaps.append(f"{len(missing) - len(lost)} numbers of the recorded run, of benchmarks that were not judged here")
     clean = [manifest.counts for name, manifest in manifests.items() if name.startswith("decontaminate/")]
     trained = [manifest for name, manifest in manifests.items() if name.startswith("sft/")]
-    judged = [manifests[name].counts for name in summaries]
-    measured = cells.measure(inputs, work.config)
+    scores = [manifest.counts for name, manifest in manifests.items() if name.startswith("score/")]
     chance = noise.collect(settings.noise)
     compared = cells.compare(measured, work.config, chance)
     shown_rows, versions = [row.to_json() for row in rows], environment.versions()
@@ -159,15 +165,15 @@ def build(work: Work) -> None:
             "gaps": gaps,
             "lost": lost,
             "stages": provenance.stages(manifests, work.config["name"], versions),
-            "sets": provenance.sets(inputs),
-            "judged": [one.model_dump() for one in verdicts(inputs)],
+            "sets": sets,
+            "judged": [one.model_dump() for one in verdicts],
             "trainings": provenance.trainings(manifests),
             "generations": provenance.generations(inputs),
             "teacher": provenance.teacher(manifests),
             "lists_applied": clean[0]["lists_applied"] if clean else {},
             "lists_missing": clean[0]["lists_missing"] if clean else [],
-            "sandbox": ", ".join(sorted({counts["sandbox"] for counts in judged})),
-            "scorers": sorted({scorer for counts in judged for scorer in counts["scorers"]}),
+            "sandbox": ", ".join(sorted({counts["sandbox"] for counts in scores})),
+            "scorers": sorted({scorer for counts in scores for scorer in counts["scorers"]}),
             "versions": versions,
             "device": trained[0].device if trained else environment.device(),
             "lock_sha256": environment.lock_sha256("core"),
@@ -175,9 +181,9 @@ def build(work: Work) -> None:
         }
     )
     records.write_json(work.out / "report.json", report)
-    sets = drill.collect(inputs)
+    task_sets = drill.with_prompts(answered)
     context = {
-        **_context(report, compared, sets),
+        **_context(report, compared, task_sets),
         "sections": [(title, [row for row in rows if row.section == key]) for key, title in _SECTIONS.items()],
         "figures": figures.draw(inputs, rows, work.config["models"]),
         "examples": _examples(inputs, work.config["data"]),
@@ -185,14 +191,14 @@ def build(work: Work) -> None:
     }
     labels = {name: about["label"] for name, about in work.config["models"].items()}
     texts = {
-        "report.html": page.html("report.html.jinja", context, drill.pack(sets, labels)),
+        "report.html": page.html("report.html.jinja", context, drill.pack(task_sets, labels)),
         "report.md": page.template("report.md.jinja").render(context),
         "tables.tex": tables.to_tex([*context["tables"], *context["later"]], report["sentence"]),
-        "eval_arena.csv": arena.to_csv(sets),
+        "eval_arena.csv": arena.to_csv(task_sets),
     }
     for name, text in texts.items():
         records.write_text(work.out / name, text)
-    records.write_jsonl(work.out / "eval_arena.jsonl", arena.rows(sets))
+    records.write_jsonl(work.out / "eval_arena.jsonl", arena.rows(task_sets))
     work.counts.update(numbers=len(rows), gaps=len(gaps))
 
 

@@ -25,6 +25,7 @@ from magicoder_repro.benchmarks.base import Benchmark
 from magicoder_repro.report import noise, reference, statistics
 from magicoder_repro.report.noise import Noise
 from magicoder_repro.report.reference import STRICT, Number
+from magicoder_repro.report.scored import Scored
 from magicoder_repro.score import result as results
 
 Outcome = Literal["reproduced", "consistent", "deviates", "insufficient evidence", "not comparable", "missing"]
@@ -116,14 +117,11 @@ class _Family:
     ps: list[float] = field(default_factory=list)
 
 
-def measure(inputs: Mapping[str, Path], config: Mapping[str, Any]) -> list[Measured]:
-    """What the nodes of a run have: the scores, the similarities and the records that decontamination removed.
+def of_data(inputs: Mapping[str, Path], config: Mapping[str, Any]) -> list[Measured]:
+    """What a run has beside its scores: the similarities and the records that decontamination removed.
 
     `inputs`: each node's folder; `config`: `build.config`."""
     found: list[Measured] = []
-    for node, folder in inputs.items():
-        if node.startswith("score/"):
-            found += scores(node, folder)
     similarity = records.read_json(inputs["analyze"] / "similarity.json") if "analyze" in inputs else {}
     fitted = None if "self-instruct" in similarity else "fitted without Code Alpaca, which the paper's vectorizer knew"
     for name, data in config["data"].items():
@@ -142,11 +140,11 @@ def measure(inputs: Mapping[str, Path], config: Mapping[str, Any]) -> list[Measu
     return found
 
 
-def scores(node: str, folder: Path) -> list[Measured]:
+def scores(scored: Scored) -> list[Measured]:
     """What a score node has: each metric of each set, the libraries, the mean over languages."""
-    model = node.split("/")[1]
+    node, model = scored.node, scored.model
     found: list[Measured] = []
-    for row in records.read_jsonl(folder / "summary.jsonl"):
+    for row in scored.summary:
         benchmark = benchmarks.get(row["family"])
         wanted = {name: cell for name, cell in benchmark.reference.items() if name[0] == row["subset"]}
         if row["gap"] is not None:
@@ -163,7 +161,7 @@ def scores(node: str, folder: Path) -> list[Measured]:
             parts = [row["benchmark"]]
             if benchmark.groups_name and not benchmark.subsets:
                 wanted = dict(benchmark.reference)
-        read = [results.read(folder / f"{name}.json", results.Judged) for name in parts]
+        read = [scored.results[name] for name in parts]
         tasks = [task for one in read for task in one.tasks]
         decoding = (read[0].model_extra or {}).get("decoding")
         doubt = f"{row['tasks']} of {row['of']} tasks" if row["tasks"] < row["of"] else None

@@ -14,6 +14,7 @@ from magicoder_repro import benchmarks, records
 from magicoder_repro.benchmarks.base import Benchmark
 from magicoder_repro.errors import UsageError
 from magicoder_repro.generate.complete import file_name
+from magicoder_repro.report.scored import Scored
 from magicoder_repro.score import result as results
 from magicoder_repro.terminal import shown, visible
 
@@ -86,28 +87,32 @@ def nodes_of(run: Path) -> dict[str, Path]:
     }
 
 
-def collect(inputs: Mapping[str, Path], before: str = "") -> list[TaskSet]:
+def collect(nodes: Iterable[Scored], inputs: Mapping[str, Path], before: str = "") -> list[TaskSet]:
     """The sets that a run judged, with every model's answers. `inputs`: each node's folder; `before`: goes before a model's name."""
     found: dict[str, TaskSet] = {}
-    for node, folder in inputs.items():
-        if not node.startswith("score/"):
+    for scored in nodes:
+        add(found, scored, inputs, before)
+    return with_prompts(found)
+
+
+def add(found: dict[str, TaskSet], scored: Scored, inputs: Mapping[str, Path], before: str = "") -> None:
+    """Adds the answers of a score node to the sets, which are by `link`."""
+    said = [scored.node.replace("score", kind, 1) for kind in _ANSWERS]
+    answers = next((inputs[node] for node in said if node in inputs), None)
+    model = before + scored.model
+    for row in scored.summary:
+        if (judged := scored.results.get(row["benchmark"])) is None:
             continue
-        _, model, benchmark_name = node.split("/")
-        answers = next(
-            (inputs[said] for kind in _ANSWERS if (said := f"{kind}/{model}/{benchmark_name}") in inputs), None
-        )
-        for row in records.read_jsonl(folder / "summary.jsonl"):
-            name = file_name(row["family"], row["subset"])
-            path = folder / f"{row['benchmark']}.json"
-            if row["gap"] is not None or not path.is_file():  # a mean over sets has no file of its own
-                continue
-            judged = results.read(path, results.Judged)
-            dataset = (judged.model_extra or {}).get("dataset", {})
-            one = TaskSet(name, row["family"], row["subset"], row["protocol"], dataset)
-            one = found.setdefault(one.link, one)
-            one.asked[before + model] = row["prompt"]
-            texts = None if answers is None else answers / f"{name}.jsonl"
-            _add(one, before + model, judged.tasks, benchmarks.get(row["family"]), texts)
+        name = file_name(row["family"], row["subset"])
+        one = TaskSet(name, row["family"], row["subset"], row["protocol"], judged.dataset)
+        one = found.setdefault(one.link, one)
+        one.asked[model] = row["prompt"]
+        texts = None if answers is None else answers / f"{name}.jsonl"
+        _add(one, model, judged.tasks, benchmarks.get(row["family"]), texts)
+
+
+def with_prompts(found: Mapping[str, TaskSet]) -> list[TaskSet]:
+    """The sets with the text of each task, where it is at hand and may be shown."""
     for one in found.values():
         _add_prompts(one)
     return list(found.values())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from magicoder_repro import records
 from magicoder_repro.errors import UsageError
-from magicoder_repro.score.result import Result, Sample, explain, read
+from magicoder_repro.report.scored import Scored
+from magicoder_repro.score.result import Result, Sample, explain
 
 FAILED, BASE, ALL = ".", "b", "P"
 """A sample failed, passed the base tests only, or passed all that there are."""
@@ -42,25 +42,14 @@ class Verdicts(BaseModel):
         return 100 * sum(self.rate(task, metric) for task in tasks) / len(tasks) if tasks else 0.0
 
 
-def collect(inputs: Mapping[str, Path]) -> list[Verdicts]:
-    """What the score nodes among a run's folders (`score/MODEL/BENCHMARK`) hold, in their order."""
-    found = []
-    for node, folder in inputs.items():
-        if node.startswith("score/"):
-            for row in records.read_jsonl(folder / "summary.jsonl", texts=("benchmark",)):
-                path = folder / f"{row['benchmark']}.json"
-                if row["gap"] is None and path.is_file():  # a mean over languages has no file of its own
-                    found.append(of_result(path, row["benchmark"], node.split("/")[1]))
-    return found
-
-
-def of_result(path: Path, benchmark: str | None = None, model: str = "") -> Verdicts:
-    """The verdicts in a result of `magicoder score`. `benchmark`: its name in the run; without it what the result says."""
-    return verdicts(path, read(path, Result), benchmark, model)
+def of_node(scored: Scored) -> list[Verdicts]:
+    """What a score node holds."""
+    return [verdicts(scored.path(name), result, name, scored.model) for name, result in scored.results.items()]
 
 
 def verdicts(path: Path, result: Result, benchmark: str | None = None, model: str = "") -> Verdicts:
-    """As `of_result`, of one that has been read; `path` is for the errors."""
+    """The verdicts in a result of `magicoder score`. `benchmark`: its name in the run; without it what the result says; `path` is for
+    the errors."""
     languages = {task.language for task in result.tasks}
     own = f"-{languages.pop()}" if len(languages) == 1 and None not in languages else ""
     name = benchmark or result.benchmark + own

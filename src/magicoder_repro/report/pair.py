@@ -9,7 +9,7 @@ from pathlib import Path
 from magicoder_repro import errors, records
 from magicoder_repro.errors import UsageError
 from magicoder_repro.progress import tell
-from magicoder_repro.report import drill, page, statistics
+from magicoder_repro.report import drill, page, scored, statistics
 from magicoder_repro.report.drill import Answer, TaskSet
 from magicoder_repro.score.compare import run_of
 
@@ -56,7 +56,8 @@ def _sets(path: Path, name: str) -> list[TaskSet]:
     run = run_of(path)
     if run is None:
         raise UsageError(f"{path}: not the folder of a run (runs/PROFILE) or of its report: it has no score/")
-    return drill.collect(drill.nodes_of(run), f"{name}: ")
+    nodes = drill.nodes_of(run)
+    return drill.collect(scored.each(nodes), nodes, f"{name}: ")
 
 
 def _differing(pairs: Sequence[Pair]) -> int:

@@ -12,33 +12,29 @@ from magicoder_repro.artifact import Manifest
 from magicoder_repro.data.reply import USAGE
 from magicoder_repro.generate.complete import Asked
 from magicoder_repro.profile import Recipe
+from magicoder_repro.report.scored import Scored
 
 _DEVICES = (1, 2, 4, 8)
 
 
-def sets(inputs: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Each result of each score node (which `cells` has checked): its data file, scorer, sandbox and tools."""
-    found = []
-    for node, folder in inputs.items():
-        for path in sorted(folder.glob("*.json")) if node.startswith("score/") else ():
-            if path.name != "manifest.json":
-                content = records.read_json(path)
-                parts = content.get("languages") or {}
-                tools = {key: value for part in parts.values() for key, value in (part.get("toolchain") or {}).items()}
-                found.append(
-                    {
-                        "node": node,
-                        "set": path.stem,
-                        "protocol": str(content.get("protocol", "")),
-                        "dataset": {str(key): str(value) for key, value in (content.get("dataset") or {}).items()},
-                        "scorer": str(content.get("scorer", "")),
-                        "sandbox": str(content.get("sandbox", "")),
-                        "tasks": len(content["tasks"]),
-                        "samples": sum(len(task["samples"]) for task in content["tasks"]),
-                        "tools": {str(key): str(value) for key, value in tools.items()},
-                    }
-                )
-    return found
+def sets(scored: Scored) -> list[dict[str, Any]]:
+    """Each result of a score node: its data file, scorer, sandbox and tools."""
+    return [
+        {
+            "node": scored.node,
+            "set": name,
+            "protocol": one.protocol,
+            "dataset": one.dataset,
+            "scorer": one.scorer,
+            "sandbox": one.sandbox,
+            "tasks": len(one.tasks),
+            "samples": sum(len(task.samples) for task in one.tasks),
+            "tools": {
+                key: value for part in (one.languages or {}).values() for key, value in (part.toolchain or {}).items()
+            },
+        }
+        for name, one in scored.results.items()
+    ]
 
 
 def stages(manifests: Mapping[str, Manifest], name: str, versions: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -222,10 +222,10 @@ _TEX |= {"✓": r"\checkmark{}", "✗": r"$\times$", "≠": r"$\neq$", "–": "-
 
 
 def to_tex(tables: Sequence[Table], sentence: str) -> str:
-    """All tables for `\\input`; they need booktabs and amssymb."""
-    parts = [f"% {tex(sentence)}", "% Needs \\usepackage{booktabs,amssymb}.", ""]
+    """All tables for `\\input`; they need booktabs, amssymb and graphicx, by which a table that is too wide for its text shrinks."""
+    parts = [f"% {tex(sentence)}", "% Needs \\usepackage{booktabs,amssymb,graphicx}.", ""]
     for table in tables:
-        parts += [r"\begin{table}", r"  \centering", f"  \\caption{{{tex(table.title)}}}"]
+        parts += [r"\begin{table}[htbp]", r"  \centering", f"  \\caption{{{_caption(table)}}}", _SHRUNK]
         parts += [f"  \\begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"    \toprule"]
         parts += [f"    {' & '.join(tex(text) for text in ['Model', *table.columns])} \\\\", r"    \midrule"]
         for line in table.lines:
@@ -233,9 +233,20 @@ def to_tex(tables: Sequence[Table], sentence: str) -> str:
             if line.is_measured:
                 ours = [r"\quad this run", *(_ours(one) for one in line.entries)]
                 parts.append(f"    {' & '.join(ours)} \\\\")
-        parts += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
-    words = ", ".join(f"{tex(sign)} {name}" for name, sign in SIGNS.items() if name != "missing")
-    return "\n".join([*parts, f"% {words}", ""])
+        parts += [r"    \bottomrule", r"  \end{tabular}}", r"\end{table}", ""]
+    return "\n".join(parts)
+
+
+_SHRUNK = r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+
+
+def _caption(table: Table) -> str:
+    """Its place in the paper, and what the signs mean where there are any. LaTeX gives a number of its own."""
+    words = table.title if table.title.startswith("Not the paper") else f"The paper's {table.title}"
+    used = {
+        one.outcome: one.sign for line in table.lines for one in line.entries if one is not None and one.is_measured
+    }
+    return ". ".join([tex(words), *filter(None, [", ".join(f"{tex(sign)} {name}" for name, sign in used.items())])])
 
 
 def _theirs(one: Entry | None) -> str:
@@ -245,7 +256,7 @@ def _theirs(one: Entry | None) -> str:
 def _ours(one: Entry | None) -> str:
     if one is None or not one.is_measured:
         return "--"
-    return f"{tex(one.ours)} {tex(one.sign)}"
+    return f"{tex(one.ours)}\\rlap{{\\,{tex(one.sign)}}}"  # the sign takes no room: digits stand below digits
 
 
 def tex(text: str) -> str:
