@@ -22,10 +22,11 @@ from magicoder_repro.data import (
     SEEDS,
     SELECT,
     decontaminate,
-    estimate,
 )
+from magicoder_repro.data import estimate as of_data
 from magicoder_repro.errors import UsageError, nearest
 from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, engines, published
+from magicoder_repro.pipeline import estimate
 from magicoder_repro.profile import (
     Evaluation,
     EvolInstruct,
@@ -46,6 +47,7 @@ from magicoder_repro.report import build as report
 from magicoder_repro.score import SCORE
 from magicoder_repro.score import stage as score
 from magicoder_repro.stage import Stage
+from magicoder_repro.takes import Takes
 from magicoder_repro.train import BASE_MODEL, SFT
 
 STAGES: tuple[Stage, ...] = (
@@ -73,7 +75,7 @@ STAGES: tuple[Stage, ...] = (
 class Node:
     """A stage with a subject. `inputs`: the node that each input of the stage comes from. `facts`: what of this machine goes into the
     config (a file's hash, a tool's version). `missing`: what the node needs and is not here, each with the mend; the work goes on
-    without it and the report says so. `takes`: what the work takes, where that can be said before."""
+    without it and the report says so. `takes`: what the work takes; None where nothing can be said before."""
 
     name: str
     stage: Stage
@@ -81,7 +83,7 @@ class Node:
     inputs: Mapping[str, str] = field(default_factory=dict)
     facts: Callable[[], Mapping[str, Any]] = dict
     missing: Callable[[], Sequence[str]] = tuple
-    takes: str = ""
+    takes: Takes | None = None
 
 
 def expand(profile: Profile) -> list[Node]:
@@ -167,7 +169,7 @@ def _data(profile: Profile) -> Iterator[Node]:
         raw = f"{one.kind}/{name}"
         if isinstance(one, OssInstruct):
             assert profile.teacher and profile.seeds
-            takes = estimate.of_oss_instruct(profile.teacher, sum(profile.seeds.per_language.values()))
+            takes = of_data.of_oss_instruct(profile.teacher, sum(profile.seeds.per_language.values()))
             yield Node(raw, OSS_INSTRUCT, asked, {"seeds": "seeds"}, missing=_no_key(profile), takes=takes)
             unique = {"seed": one.deduplicate_seed}
             yield Node(f"deduplicate/{name}", DEDUPLICATE, unique, {"records": raw})
@@ -176,10 +178,11 @@ def _data(profile: Profile) -> Iterator[Node]:
             config = {**asked, "records": one.records, "max_tokens": one.max_tokens}
             inputs = {"records": finished(profile, one.source)}
             assert profile.teacher
-            takes = estimate.of_evol_instruct(profile.teacher, one.records, one.max_tokens)
+            takes = of_data.of_evol_instruct(profile.teacher, one.records, one.max_tokens)
             yield Node(raw, EVOL_INSTRUCT, config, inputs, missing=_no_key(profile), takes=takes)
         elif isinstance(one, Released):
-            yield Node(raw, RELEASED, {"dataset": one.dataset, "revision": one.revision, "key": f"data.{name}.dataset"})
+            config = {"dataset": one.dataset, "revision": one.revision, "key": f"data.{name}.dataset"}
+            yield Node(raw, RELEASED, config, takes=of_data.of_released(one.dataset))
         else:
             config = {"keep": one.keep, "records": one.records, "without": one.without}
             yield Node(raw, SELECT, config, {"records": finished(profile, one.source)})
@@ -198,6 +201,7 @@ def _models(profile: Profile) -> Iterator[Node]:
                 {**config, "key": f"models.{name}.source"},
                 {},
                 _of_folder(model.source),
+                takes=estimate.of_weights(model.source, model.dtype),
             )
         elif isinstance(model, TrainedModel):
             recipe = profile.recipes[model.recipe].model_dump(mode="json", exclude_defaults=True)
@@ -215,7 +219,19 @@ def _models(profile: Profile) -> Iterator[Node]:
                 },
             }
             inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
-            yield Node(f"sft/{name}", SFT, training, inputs)
+            how, size = profile.recipes[model.recipe], _size(profile, model.data)
+            takes = estimate.of_training(origin.source, origin.dtype, how, profile.training, size)
+            yield Node(f"sft/{name}", SFT, training, inputs, takes=takes)
+
+
+def _size(profile: Profile, name: str) -> of_data.Size:
+    """Of a data set, as far as it is known before it is made."""
+    one = profile.data[name]
+    if isinstance(one, Released):
+        return of_data.size_released(one.dataset)
+    if isinstance(one, OssInstruct) and profile.seeds:
+        return of_data.size_oss_instruct(sum(profile.seeds.per_language.values()))
+    return of_data.Size(None, None)
 
 
 def _of_folder(source: str) -> Callable[[], Mapping[str, Any]]:
@@ -290,9 +306,9 @@ def _evaluations(profile: Profile) -> Iterator[Node]:
                 if suffix:
                     config["suffix"] = suffix
                 facts, missing = score.facts(benchmark, protocol), score.missing(benchmark, protocol)
-                yield Node(
-                    f"score/{name}/{benchmark}{suffix}", SCORE, config, {"samples": answered.name}, facts, missing
-                )
+                takes = estimate.of_verdicts(benchmark, protocol, setting, profile.scoring, profile.training)
+                node = f"score/{name}/{benchmark}{suffix}"
+                yield Node(node, SCORE, config, {"samples": answered.name}, facts, missing, takes)
 
 
 def _answers(
@@ -331,6 +347,9 @@ def _answers(
         {"model": weights(profile, name)},
         facts,
         lambda: (*missing(), *engines.missing(engine)),
+        estimate.of_completions(
+            _origin(profile, name).source, benchmark, protocol, setting, profile.generation, profile.training
+        ),
     )
 
 
