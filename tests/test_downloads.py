@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 from loopback import Quiet, serving
 
-from magicoder_repro import downloads
+from magicoder_repro import downloads, profile
 from magicoder_repro.errors import UsageError
 
 
@@ -74,3 +77,29 @@ def test_a_file_is_held_to_the_sha256_that_was_seen_first(tmp_path: Path) -> Non
     (tmp_path / "file.sha256").write_text("none")
     with pytest.raises(UsageError, match="no sha256 in it: remove it"):
         downloads.held(path)
+
+
+@pytest.mark.process
+def test_a_server_on_this_machine_is_asked_without_the_proxy(address: str, tmp_path: Path) -> None:
+    text = (profile.PROFILES / "rescore.yaml").read_text()
+    home = "https://github.com/ise-uiuc/magicoder/files/13746794/magicoder-evalplus-results.tar.gz"
+    assert home in text
+    (tmp_path / "mine.yaml").write_text(text.replace(home, f"{address}/file"))
+    command = [
+        sys.executable,
+        "-m",
+        "magicoder_repro.cli",
+        "fetch",
+        "author-samples",
+        "--profile",
+        "mine.yaml",
+        "--data",
+        ".",
+    ]
+    proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")  # where nobody listens
+    kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    given = {"NO_PROXY": "somewhere.invalid"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**kept, **proxies, **given}, capture_output=True, text=True, timeout=120
+    )
+    assert "not an archive" in done.stderr  # it was asked, and gave what it has

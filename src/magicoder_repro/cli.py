@@ -16,6 +16,7 @@ from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from magicoder_repro import __version__, errors, interrupts
 from magicoder_repro.commands import benchmarks, data, pipeline, report
+from magicoder_repro.environment import reach_loopback_directly
 from magicoder_repro.progress import tell
 from magicoder_repro.terminal import shown
 
@@ -65,6 +66,7 @@ def main() -> NoReturn:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars; ours show the stage's work
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    reach_loopback_directly()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error, whatever its encoding
     interrupts.install()

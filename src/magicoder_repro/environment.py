@@ -83,6 +83,13 @@ def ready(environment: str) -> bool:
     return built(environment) == lock_sha256(environment)
 
 
+def reach_loopback_directly() -> None:
+    """A proxy of the environment's (`http_proxy`) is for others: servers on this machine are asked without it, by this process and
+    those that it starts."""
+    given = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    os.environ["no_proxy"] = ",".join(dict.fromkeys([*filter(None, given), "127.0.0.1", "localhost", "::1"]))
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that can change a number."""
     found = {"python": platform.python_version()}

@@ -591,4 +591,5 @@ def test_the_plan_says_what_the_teacher_will_take(tmp_path: Path, capsys: pytest
     assert about == pytest.approx(prompt + 2 * completion, abs=0.2) and most == pytest.approx(prompt + 400, abs=0.2)
     smoke = plan.expand(profiles.load("smoke"))
     (evolved,) = [node.takes for node in smoke if node.stage is EVOL_INSTRUCT]
-    assert evolved == "asks 32 times: at most 12,800 completion tokens"
+    assert evolved and evolved.sources == ("asks 32 times: at most 12,800 completion tokens",)
+    assert evolved.tokens == 12_800 and evolved.dollars is None

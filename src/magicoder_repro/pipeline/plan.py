@@ -23,11 +23,11 @@ from magicoder_repro.data import (
     SELECT,
     corpus,
     decontaminate,
-    estimate,
 )
+from magicoder_repro.data import estimate as of_data
 from magicoder_repro.errors import UsageError, nearest
 from magicoder_repro.generate import ANSWERS, GENERATE, PUBLISHED, answers, complete, engines, published
-from magicoder_repro.pipeline import place
+from magicoder_repro.pipeline import estimate, place
 from magicoder_repro.pipeline.place import HERE, Place
 from magicoder_repro.profile import (
     Evaluation,
@@ -49,6 +49,7 @@ from magicoder_repro.report import build as report
 from magicoder_repro.score import SCORE
 from magicoder_repro.score import stage as score
 from magicoder_repro.stage import Stage
+from magicoder_repro.takes import Takes
 from magicoder_repro.train import BASE_MODEL, SFT
 
 STAGES: tuple[Stage, ...] = (
@@ -76,7 +77,7 @@ STAGES: tuple[Stage, ...] = (
 class Node:
     """A stage with a subject. `inputs`: the node that each input of the stage comes from. `facts`: what of its place goes into the
     config (a file's hash, a tool's version). `missing`: what the node needs and is not there, each with the mend; the work goes on
-    without it and the report says so. `takes`: what the work takes, where that can be said before."""
+    without it and the report says so. `takes`: what the work takes; None where nothing can be said before."""
 
     name: str
     stage: Stage
@@ -84,7 +85,7 @@ class Node:
     inputs: Mapping[str, str] = field(default_factory=dict)
     facts: Callable[[], Mapping[str, Any]] = dict
     missing: Callable[[], Sequence[str]] = tuple
-    takes: str = ""
+    takes: Takes | None = None
     place: Place = HERE
 
 
@@ -172,7 +173,7 @@ def _data(profile: Profile) -> Iterator[Node]:
         raw = f"{one.kind}/{name}"
         if isinstance(one, OssInstruct):
             assert profile.teacher and profile.seeds
-            takes = estimate.of_oss_instruct(profile.teacher, sum(profile.seeds.per_language.values()))
+            takes = of_data.of_oss_instruct(profile.teacher, sum(profile.seeds.per_language.values()))
             where = place.of_teacher(profile.teacher)
             yield Node(raw, OSS_INSTRUCT, asked, {"seeds": "seeds"}, missing=_no_key(profile), takes=takes, place=where)
             unique = {"seed": one.deduplicate_seed}
@@ -182,12 +183,13 @@ def _data(profile: Profile) -> Iterator[Node]:
             config = {**asked, "records": one.records, "max_tokens": one.max_tokens}
             inputs = {"records": finished(profile, one.source)}
             assert profile.teacher
-            takes = estimate.of_evol_instruct(profile.teacher, one.records, one.max_tokens)
+            takes = of_data.of_evol_instruct(profile.teacher, one.records, one.max_tokens)
             where = place.of_teacher(profile.teacher)
             yield Node(raw, EVOL_INSTRUCT, config, inputs, missing=_no_key(profile), takes=takes, place=where)
         elif isinstance(one, Released):
             config = {"dataset": one.dataset, "revision": one.revision, "key": f"data.{name}.dataset"}
-            yield Node(raw, RELEASED, config, place=place.of_hub(one.dataset))
+            takes = of_data.of_released(one.dataset)
+            yield Node(raw, RELEASED, config, takes=takes, place=place.of_hub(one.dataset))
         else:
             config = {"keep": one.keep, "records": one.records, "without": one.without}
             yield Node(raw, SELECT, config, {"records": finished(profile, one.source)})
@@ -206,6 +208,7 @@ def _models(profile: Profile) -> Iterator[Node]:
                 {**config, "key": f"models.{name}.source"},
                 {},
                 _of_folder(model.source),
+                takes=estimate.of_weights(model.source, model.dtype),
                 place=place.of_hub(model.source),
             )
         elif isinstance(model, TrainedModel):
@@ -224,7 +227,19 @@ def _models(profile: Profile) -> Iterator[Node]:
                 },
             }
             inputs = {"model": weights(profile, model.source), "records": finished(profile, model.data)}
-            yield Node(f"sft/{name}", SFT, training, inputs, place=place.of_training())
+            how, size = profile.recipes[model.recipe], _size(profile, model.data)
+            takes = estimate.of_training(origin.source, origin.dtype, how, profile.training, size)
+            yield Node(f"sft/{name}", SFT, training, inputs, takes=takes, place=place.of_training())
+
+
+def _size(profile: Profile, name: str) -> of_data.Size:
+    """Of a data set, as far as it is known before it is made."""
+    one = profile.data[name]
+    if isinstance(one, Released):
+        return of_data.size_released(one.dataset)
+    if isinstance(one, OssInstruct) and profile.seeds:
+        return of_data.size_oss_instruct(sum(profile.seeds.per_language.values()))
+    return of_data.Size(None, None)
 
 
 def _of_folder(source: str) -> Callable[[], Mapping[str, Any]]:
@@ -299,9 +314,10 @@ def _evaluations(profile: Profile) -> Iterator[Node]:
                 if suffix:
                     config["suffix"] = suffix
                 facts, missing = score.facts(benchmark, protocol), score.missing(benchmark, protocol)
+                takes = estimate.of_verdicts(benchmark, protocol, setting, profile.scoring, profile.training)
                 node = f"score/{name}/{benchmark}{suffix}"
                 where, inputs = place.of_judge(benchmark, protocol), {"samples": answered.name}
-                yield Node(node, SCORE, config, inputs, facts, missing, place=where)
+                yield Node(node, SCORE, config, inputs, facts, missing, takes, where)
 
 
 def _answers(
@@ -340,6 +356,9 @@ def _answers(
         {"model": weights(profile, name)},
         facts,
         lambda: (*missing(), *engines.missing(engine)),
+        estimate.of_completions(
+            _origin(profile, name).source, benchmark, protocol, setting, profile.generation, profile.training
+        ),
         place=place.of_engine(engine),
     )
 

@@ -17,10 +17,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from magicoder_repro import artifact, environment
+from magicoder_repro import artifact, environment, takes
 from magicoder_repro import profile as profiles
 from magicoder_repro.errors import Stopped, UsageError
-from magicoder_repro.pipeline import plan, seen, store
+from magicoder_repro.pipeline import estimate, plan, seen, store
 from magicoder_repro.pipeline import runner as runners
 from magicoder_repro.pipeline.plan import Node
 from magicoder_repro.pipeline.runner import Runner
@@ -123,13 +123,28 @@ def show(
         depth = 0 if "/" not in node.name else 1
         tell(f"{'  ' * depth}{node.name:{44 - 2 * depth}} {states[node.name].reason or 'up to date'}")
         if states[node.name].reason and node.takes:
-            tell(f"{'  ' * (depth + 1)}{node.takes}")
+            tell(f"{'  ' * (depth + 1)}takes {node.takes}")
+            tell(f"{'  ' * (depth + 2)}{'; '.join(node.takes.sources)}")
         for gap in node.missing() if states[node.name].reason else ():
             tell(f"{'  ' * (depth + 1)}missing: {gap}")
     stale = sum(state.reason is not None for state in states.values())
     tell(f"{len(nodes) - stale} of {len(nodes)} nodes are up to date, {stale} would be made")
+    _tell_total([node for node in nodes if states[node.name].reason])
     if profile.report.comparable:
         _nothing_missing(nodes, states)
+
+
+def _tell_total(nodes: Sequence[Node]) -> None:
+    """What all of them take, as far as it can be said before."""
+    known = [node.takes for node in nodes if node.takes]
+    if known:
+        tell(f"in all: {takes.total(known)}")
+    if silent := sorted({node.stage.name for node in nodes if not node.takes}):
+        tell(f"unknown (the processor alone, or models too small to count): what {', '.join(silent)} take")
+    if any(one.gpu_hours for one in known):
+        tell(estimate.ASSUMED)
+    if any(one.dollars is None for one in known):
+        tell("dollars are unknown without prices: training.price_per_hour, teacher.cost")
 
 
 def collect(run: Run, interrupted: bool, delete: bool) -> None:

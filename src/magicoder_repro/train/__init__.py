@@ -2,6 +2,8 @@
 
 from magicoder_repro.stage import Stage
 
+CHECKPOINTS_KEPT = 2
+"""How many stay while a training works: the newest may be damaged."""
 BASE_MODEL = Stage(
     "base-model", "a model's weights as a model folder", "train.base_model:build", schedule=frozenset({"key"})
 )

@@ -18,8 +18,6 @@ from magicoder_repro.environment import file_sha256
 from magicoder_repro.errors import UsageError
 from magicoder_repro.progress import say
 
-KEPT = 2
-"""How many checkpoints stay: the newest may be damaged."""
 _MARK = "whole.json"
 _PREFIX, _ASIDE = "checkpoint-", "damaged-"
 

@@ -32,7 +32,7 @@ from magicoder_repro import interrupts, records
 from magicoder_repro.errors import BadResultError, Stopped
 from magicoder_repro.profile import Recipe
 from magicoder_repro.progress import Bar, bar, say
-from magicoder_repro.train import checkpoints, estimate, lora, order, packing, tokenize
+from magicoder_repro.train import CHECKPOINTS_KEPT, checkpoints, estimate, lora, order, packing, tokenize
 
 LINE = "line"
 """The column of the tokenised data that holds a record's line in its file."""
@@ -228,7 +228,7 @@ def _arguments(job: Job, steps: int) -> TrainingArguments:
         logging_steps=1,
         save_strategy="steps" if recipe.checkpoint_steps else "no",
         save_steps=recipe.checkpoint_steps or 500,
-        save_total_limit=checkpoints.KEPT,
+        save_total_limit=CHECKPOINTS_KEPT,
         seed=recipe.seed,
         use_cpu=not cuda,
         ddp_find_unused_parameters=False,
