@@ -9,6 +9,10 @@ PYTHON  ?= python3.11
 RESCORE ?= yes
 RUNNER  ?= auto
 UPGRADE ?=
+ENGINE  ?= docker
+ENVS    ?= core evalplus-0.2.0 evalplus-0.3.1 multipl-e serve-cpu ds1000 ds1000-original
+BUILD_FLAGS ?=
+RUN_FLAGS ?=
 
 READY     := .envs/core/.ready $(if $(filter auto host,$(RUNNER)),.envs/evalplus-0.2.0/.ready)
 BIN       := .envs/core/bin
@@ -23,7 +27,7 @@ export PYTHON
 quoted = '$(subst ','\'',$(1))'
 nearest = $(shell PYTHONPATH=src $(call quoted,$(PYTHON)) -c 'import sys; from magicoder_repro.errors import nearest; \
 	print(nearest(sys.argv[1], sys.argv[2].split()))' $(call quoted,$(1)) '$(2)' 2>/dev/null)
-VARIABLES := $(shell sed -n 's/^\([A-Z]*\) *?=.*/\1/p' Makefile)
+VARIABLES := $(shell sed -n 's/^\([A-Z_]*\) *?=.*/\1/p' Makefile)
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 $(foreach name,$(filter-out $(VARIABLES),$(GIVEN)),$(error $(name): no variable of this Makefile: \
 	$(call nearest,$(name),$(VARIABLES))there are $(VARIABLES) (one of the environment goes first: $(name)=... make ...)))
@@ -40,9 +44,13 @@ $(error RUNNER=$(RUNNER): $(call nearest,$(RUNNER),$(RUNNERS))one of $(RUNNERS))
 endif
 ASKED := --profile $(call quoted,$(PROFILE))
 
+VERSION  = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null)$(shell git status --porcelain 2>/dev/null | sed -n '1s/.*/+changes/p')
+
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
-.PHONY: help all rescore plan rehearse test lint check check-fast check-long check-ds1000 lock clean distclean record regress archive toolchains $(STAGES)
+.PHONY: help all rescore plan rehearse test lint check check-fast check-long check-ds1000 lock clean distclean record regress archive toolchains \
+	images test-images check-images lint-images lock-images $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -111,6 +119,18 @@ lock: $(READY) ## resolve docker/*/*.in into requirements.lock again (UPGRADE=--
 		--python-version $$(cat $${folder}python.txt 2>/dev/null || echo 3.11) --constraint $${folder}requirements.lock \
 		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' $${folder}requirements.lock) \
 		$${folder}torch.txt -o $${folder}torch.lock; done
+images: ## the images of ENVS, with ENGINE=docker, podman or buildah; BUILD_FLAGS="--build-arg ..." (docker/README.md)
+	@set -e; for env in $(ENVS); do \
+		$(ENGINE) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+			--file docker/$$env/Dockerfile --tag magicoder-repro/$$env:$(VERSION) .; done
+test-images: lint-images images check-images ## build them, and ask each whether it is right
+check-images: ## the same of images that are there: without network, as an ordinary user, on a read-only root; RUN_FLAGS="..."
+	@set -e; for env in $(ENVS); do echo "magicoder-repro/$$env:$(VERSION)"; $(ENGINE:buildah=podman) run --rm $(RUN_FLAGS) \
+		--network none --read-only --tmpfs /tmp magicoder-repro/$$env:$(VERSION) selfcheck $$env; done
+lint-images:
+	@if command -v hadolint >/dev/null; then hadolint docker/*/Dockerfile; else echo "Dockerfiles: no hadolint here to lint them"; fi
+lock-images: $(READY) ## the base images' digests in docker/images.lock beside what their registry has now
+	@$(BIN)/python -m magicoder_repro.images
 MADE := .cache .pytest_cache .mypy_cache .ruff_cache build dist
 # Says what it deletes before it does; not what somebody works in (a run's lock, an environment's).
 define delete

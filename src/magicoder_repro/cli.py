@@ -53,6 +53,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of `--help`
     report.regress,
     benchmarks.agreement,
     report.archive,
+    pipeline.selfcheck,
     version,
 )
 for _command in _COMMANDS:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from magicoder_repro import benchmarks, errors, records
+from magicoder_repro.benchmarks import minibench
 from magicoder_repro.errors import UsageError
 from magicoder_repro.score import command, compare, samples
 
@@ -24,7 +25,7 @@ TASKS = HUMANEVAL.load().tasks
 RIGHT = {task["task_id"]: task["prompt"] + task["canonical_solution"] for task in TASKS}
 NAMES = list(RIGHT)
 JS = MULTIPL_E.load(subset="js").tasks
-JS_RIGHT = json.loads((Path(__file__).parents[1] / "benchmarks/minibench/multipl_e_solutions.json").read_text())["js"]
+JS_RIGHT = minibench.solutions()["js"]
 LINES = [{"task_id": name, "solution": text} for name, text in RIGHT.items()]
 
 

@@ -189,3 +189,18 @@ def stages() -> None:
 
     for one in plan.STAGES:
         tell(f"{one.name:16} {one.help}")
+
+
+def selfcheck(
+    environment: Annotated[str, typer.Argument(metavar="ENV", help="core, multipl-e, ...: a folder of docker/.")],
+) -> None:
+    """Check an environment, of an image or under .envs/: its packages are the lock's, and what it judges has the verdicts that are
+    known. One line a check; exit code 1 when one fails. No network; with MAGICODER_DATA it checks more.
+
+    \b
+    magicoder selfcheck evalplus-0.2.0
+    """
+    from magicoder_repro import selfcheck as checks
+
+    with temporary.own_folder():
+        raise typer.Exit(checks.command(environment))

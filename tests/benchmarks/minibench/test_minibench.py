@@ -71,9 +71,7 @@ REAL_FILES = {
     "mbpp": "evalplus/MbppPlus-v0.1.0.jsonl.gz",
     "ds1000": "ds1000/ds1000.jsonl",
 } | {f"multipl-e/{language}": f"multipl-e/humaneval-{language}.jsonl" for language in LANGUAGES}
-SOLUTIONS: dict[str, dict[str, str]] = json.loads(
-    Path(__file__).with_name("multipl_e_solutions.json").read_text(encoding="utf-8")
-)
+SOLUTIONS = minibench.solutions()
 PYTHON_TASKS = [*minibench.load("humaneval"), *minibench.load("mbpp")]
 
 

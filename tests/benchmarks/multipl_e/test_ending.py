@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +19,7 @@ from magicoder_repro.sandbox import Limits, Program
 
 pytestmark = pytest.mark.sandbox
 
-SOLUTIONS = json.loads((Path(__file__).parents[1] / "minibench" / "multipl_e_solutions.json").read_text())
+SOLUTIONS = minibench.solutions()
 
 # What comes before a right program, between its solution and its tests, and after these. All pass when run plainly.
 PROGRAMS: dict[str, list[tuple[str, str, str]]] = {
