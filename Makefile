@@ -49,8 +49,7 @@ REVISION = $(shell git rev-parse HEAD 2>/dev/null)$(shell git status --porcelain
 
 .DEFAULT_GOAL := help
 STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft generate score analyze report
-.PHONY: help all rescore plan rehearse test lint check check-fast check-long check-ds1000 lock clean distclean record regress archive toolchains \
-	images test-images check-images lint-images lock-images $(STAGES)
+.PHONY: help all rescore plan rehearse test lint check check-fast check-long check-ds1000 lock clean distclean record regress archive toolchains images test-images check-images lint-images lock-images $(STAGES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -127,7 +126,7 @@ test-images: lint-images images check-images ## build them, and ask each whether
 check-images: ## the same of images that are there: without network, as an ordinary user, on a read-only root; RUN_FLAGS="..."
 	@set -e; for env in $(ENVS); do echo "magicoder-repro/$$env:$(VERSION)"; $(ENGINE:buildah=podman) run --rm $(RUN_FLAGS) \
 		--network none --read-only --tmpfs /tmp magicoder-repro/$$env:$(VERSION) selfcheck $$env; done
-lint-images:
+lint-images: ## hadolint over the Dockerfiles, where it is installed
 	@if command -v hadolint >/dev/null; then hadolint docker/*/Dockerfile; else echo "Dockerfiles: no hadolint here to lint them"; fi
 lock-images: $(READY) ## the base images' digests in docker/images.lock beside what their registry has now
 	@$(BIN)/python -m magicoder_repro.images
