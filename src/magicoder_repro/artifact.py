@@ -36,7 +36,8 @@ LOGS = "logs"
 
 
 class Manifest(BaseModel):
-    """What a result was made of and with. `stage_version`: of the stage; `outputs`: the sha256 of each file."""
+    """What a result was made of and with. `stage_version`: of the stage; `outputs`: the sha256 of each file; `kinds`: of the files of
+    records, what they are of and its version (data/kinds.py)."""
 
     model_config = ConfigDict(strict=True)
 
@@ -47,6 +48,7 @@ class Manifest(BaseModel):
     config: dict[str, Any]
     inputs: dict[str, str]
     outputs: dict[str, str]
+    kinds: dict[str, str] = {}
     counts: dict[str, Any]
     dropped: dict[str, int]
     notes: list[str]
@@ -67,6 +69,7 @@ class Work:
     counts: dict[str, Any] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    kinds: dict[str, str] = field(default_factory=dict)
 
     @property
     def private(self) -> Path:
@@ -239,6 +242,7 @@ def build(request: Request, body: Callable[[Work], None], again: bool = False) -
         config=public(dict(request.config)),
         inputs=request.input_hashes(),
         outputs=outputs,
+        kinds=work.kinds,
         counts=work.counts,
         dropped=dict(work.dropped),
         notes=public(work.notes),

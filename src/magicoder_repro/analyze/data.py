@@ -10,7 +10,7 @@ from typing import Any
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
 from magicoder_repro.benchmarks.evalplus import human_eval
-from magicoder_repro.data import code_alpaca, pairs, token_counts
+from magicoder_repro.data import code_alpaca, kinds, token_counts
 from magicoder_repro.environment import file_sha256
 from magicoder_repro.profile import Analysis
 from magicoder_repro.progress import Bar, bar
@@ -54,7 +54,7 @@ def build(work: Work) -> None:
 
 
 def _pairs(path: Path) -> list[tuple[str, str]]:
-    return [pairs.pair(row, f"{path}:{number}") for number, row in enumerate(records.read_jsonl(path), 1)]
+    return [(pair.question, pair.answer) for pair in kinds.read(path, kinds.Pair)]
 
 
 def facts() -> Mapping[str, Any]:

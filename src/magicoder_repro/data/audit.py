@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import errors, records
-from magicoder_repro.data import benchmark_texts, pairs, token_counts
+from magicoder_repro.data import benchmark_texts, kinds, token_counts
 from magicoder_repro.data.decontaminate import Matcher
 from magicoder_repro.data.deduplicate import deduplicate
 from magicoder_repro.errors import UsageError, listed
@@ -96,7 +96,7 @@ def command(data: Path, expect: int | None, as_json: bool) -> int:
 def audit(data: Path, expected: Expected, count: Callable[[str], int] | None) -> Audit:
     """Everything that is counted of a set. `count`: tokens of a text; None: lengths are left out."""
     path = data / "records.jsonl" if data.is_dir() else data
-    rows = [_row(row, number, path) for number, row in enumerate(records.read_jsonl(path), 1)]
+    rows = [_row(row, number, path) for number, row in enumerate(kinds.rows(path), 1)]
     if not rows:
         raise UsageError(f"{path}: no record in it")
     lists = benchmark_texts.load()
@@ -123,11 +123,11 @@ def audit(data: Path, expected: Expected, count: Callable[[str], int] | None) ->
 
 
 def _row(row: records.Record, line: int, path: Path) -> _Row:
-    problem, solution = pairs.pair(row, f"{path}:{line}")
+    pair = kinds.Pair.of(row, f"{path}:{line}")
     seed = row.get("seed")
     if seed is not None and not isinstance(seed, str):
         raise UsageError(f"{path}:{line}: the field 'seed' is not text")
-    return _Row(line, problem, solution, seed)
+    return _Row(line, pair.question, pair.answer, seed)
 
 
 def _records(rows: Sequence[_Row], wanted: int) -> Check:

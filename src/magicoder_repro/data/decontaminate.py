@@ -9,7 +9,7 @@ import ahocorasick
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import benchmark_texts, pairs
+from magicoder_repro.data import benchmark_texts, kinds
 from magicoder_repro.progress import each, say
 
 
@@ -64,16 +64,15 @@ def build(work: Work) -> None:
     matcher = Matcher(lists)
     kept: list[records.Record] = []
     dropped: list[records.Record] = []
-    for number, row in enumerate(
-        each(records.read_jsonl(path), records.count_lines(path), "decontaminate", "records"), 1
-    ):
-        match = matcher.find(*pairs.pair(row, f"{path}:{number}"))
+    for number, row in enumerate(each(kinds.rows(path), records.count_lines(path), "decontaminate", "records"), 1):
+        pair = kinds.Pair.of(row, f"{path}:{number}")
+        match = matcher.find(pair.question, pair.answer)
         if match is None:
             kept.append(row)
         else:
             dropped.append({**row, "reason": f"{match[0]}_match", "matched": match[1]})
-    records.write_jsonl(work.out / "records.jsonl", kept)
-    records.write_jsonl(work.out / "dropped.jsonl", dropped)
+    kinds.write(work, "records.jsonl", kinds.Pair, kept)
+    kinds.write(work, "dropped.jsonl", kinds.Dropped, dropped)
     work.counts.update(read=len(kept) + len(dropped), kept=len(kept))
     work.counts["lists_applied"] = {item.name: len(item.texts) for item in lists if item.source is not None}
     work.counts["lists_missing"] = [item.name for item in lists if item.source is None]

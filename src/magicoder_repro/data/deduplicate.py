@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
+from magicoder_repro.data import kinds
 from magicoder_repro.errors import UsageError
 from magicoder_repro.progress import each
 
@@ -15,12 +16,12 @@ _FIELDS = ("seed", "problem", "solution")
 
 def build(work: Work) -> None:
     """`records.jsonl` -> kept `records.jsonl` and `dropped.jsonl` with `reason`."""
-    rows = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", texts=_FIELDS))
+    rows = [one.row() for one in kinds.read(work.inputs["records"] / "records.jsonl", kinds.OssInstruct)]
     kept, dropped = deduplicate(rows, work.config["seed"])
     if not kept:
         raise UsageError(f"{work.inputs['records']}: no record in it")
-    records.write_jsonl(work.out / "records.jsonl", kept)
-    records.write_jsonl(work.out / "dropped.jsonl", dropped)
+    kinds.write(work, "records.jsonl", kinds.OssInstruct, kept)
+    kinds.write(work, "dropped.jsonl", kinds.Dropped, dropped)
     work.counts.update(read=len(rows), kept=len(kept))
     work.dropped.update(row["reason"] for row in dropped)
 

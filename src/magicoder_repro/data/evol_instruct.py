@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from magicoder_repro import prompts, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import teacher
+from magicoder_repro.data import kinds, teacher
 from magicoder_repro.data.asking import Job, ask_all
 from magicoder_repro.data.reply import Reply, usage
 from magicoder_repro.errors import UsageError
@@ -21,7 +21,7 @@ from magicoder_repro.profile import Teacher
 def build(work: Work) -> None:
     """Kept records -> `records.jsonl` with `instruction` and `output`, and `dropped.jsonl` with `reason`."""
     setup = Teacher.model_validate(work.config["teacher"])
-    sources = list(records.read_jsonl(work.inputs["records"] / "records.jsonl", ("index",), ("problem", "solution")))
+    sources = list(kinds.read(work.inputs["records"] / "records.jsonl", kinds.Problem))
     sources = sources[: work.config["records"]]
     most = work.config["max_tokens"]
 
@@ -33,25 +33,25 @@ def build(work: Work) -> None:
     for source, row in zip(sources, results, strict=True):
         if "dropped" in row:
             reason = row.pop("dropped")
-            dropped.append({"source_index": source["index"], "reason": reason, **row})
+            dropped.append({"source_index": source.index, "reason": reason, **row})
         else:
-            kept.append({"source_index": source["index"], **row})
+            kept.append({"source_index": source.index, **row})
     if not kept:
         raise UsageError("evol-instruct: no record came out: mend its set under `data` in the profile, or the teacher")
-    records.write_jsonl(work.out / "records.jsonl", kept)
-    records.write_jsonl(work.out / "dropped.jsonl", dropped)
+    kinds.write(work, "records.jsonl", kinds.Evolved, kept)
+    kinds.write(work, "dropped.jsonl", kinds.Dropped, dropped)
     work.counts.update(asked=len(sources), kept=len(kept))
     work.dropped.update(row["reason"] for row in dropped)
 
 
-def _job(client: teacher.Client, setup: Teacher, max_tokens: int, source: records.Record) -> Job:
+def _job(client: teacher.Client, setup: Teacher, max_tokens: int, source: kinds.Problem) -> Job:
     """Two requests: evolve the problem, then answer it."""
-    number = (setup.seed or 0) + source["index"]
+    number = (setup.seed or 0) + source.index
     seed = None if setup.seed is None else number
     method = random.Random(number).randrange(len(prompts.EVOLVE_METHODS))
 
     def run() -> records.Record:
-        request = prompts.evolve(source["problem"], prompts.EVOLVE_METHODS[method])
+        request = prompts.evolve(source.problem, prompts.EVOLVE_METHODS[method])
         evolved = client.ask(teacher.Question((("user", request),), seed, max_tokens, teacher.PROSE_GRAMMAR))
         instruction, reason = _text(evolved)
         if reason:

@@ -8,7 +8,7 @@ from typing import Any
 
 from magicoder_repro import prompts, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import teacher
+from magicoder_repro.data import kinds, teacher
 from magicoder_repro.data.asking import Job, ask_all, listed
 from magicoder_repro.data.reply import Reply
 from magicoder_repro.errors import UsageError
@@ -20,7 +20,7 @@ _MARGIN = 10  # tokens left free between prompt, reply and the context
 def build(work: Work) -> None:
     """`records.jsonl` of seeds -> `records.jsonl` with `openai_fingerprint, problem, solution`, and `dropped.jsonl`."""
     config = Teacher.model_validate(work.config["teacher"])
-    seeds = list(records.read_jsonl(work.inputs["seeds"] / "records.jsonl", ("raw_index", "index"), ("seed", "lang")))
+    seeds = list(kinds.read(work.inputs["seeds"] / "records.jsonl", kinds.Seed))
 
     def prepare(client: teacher.Client) -> Callable[[int], Job]:
         count = client.counter()
@@ -31,29 +31,29 @@ def build(work: Work) -> None:
     for seed, result in zip(seeds, results, strict=True):
         if "dropped" in result:
             reason = result.pop("dropped")
-            dropped.append({**seed, "reason": reason, **result})
+            dropped.append({**seed.row(), "reason": reason, **result})
         else:
-            kept.append({**seed, **result})
+            kept.append({**seed.row(), **result})
     if not kept:
         reasons = Counter(row["reason"] for row in dropped)
         raise UsageError(
             f"oss-instruct: no reply of the teacher parses ({listed(reasons)}): mend the teacher's settings"
         )
-    records.write_jsonl(work.out / "records.jsonl", kept)
-    records.write_jsonl(work.out / "dropped.jsonl", dropped)
+    kinds.write(work, "records.jsonl", kinds.OssInstruct, kept)
+    kinds.write(work, "dropped.jsonl", kinds.Dropped, dropped)
     work.counts.update(asked=len(seeds), kept=len(kept), parse_rate=round(len(kept) / len(seeds), 4))
     work.dropped.update(row["reason"] for row in dropped)
 
 
-def _question(seed: records.Record, config: Teacher, count: Callable[[str], int]) -> teacher.Question | None:
+def _question(seed: kinds.Seed, config: Teacher, count: Callable[[str], int]) -> teacher.Question | None:
     """The paper's two messages; None when the prompt leaves no room for a reply."""
-    user = prompts.oss_instruct(seed["seed"])
+    user = prompts.oss_instruct(seed.seed)
     # The public code counts the user message alone; the margin stands for the rest.
     max_tokens = min(config.max_tokens, config.context_tokens - count(user) - _MARGIN)
     if max_tokens <= 0:
         return None
     messages = (("system", prompts.OSS_INSTRUCT_SYSTEM), ("user", user))
-    number = None if config.seed is None else config.seed + seed["index"]
+    number = None if config.seed is None else config.seed + seed.index
     return teacher.Question(messages, number, max_tokens, teacher.SECTIONS_GRAMMAR)
 
 

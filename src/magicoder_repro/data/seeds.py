@@ -8,6 +8,7 @@ from pathlib import Path
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
+from magicoder_repro.data import kinds
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Seeds
 from magicoder_repro.progress import each
@@ -32,7 +33,7 @@ def build(work: Work) -> None:
             work.dropped[f"{language}: documents without a line"] += empty
     if not rows:
         raise UsageError("no seed: none of seeds.per_language's languages is in the corpus")
-    records.write_jsonl(work.out / "records.jsonl", rows)
+    kinds.write(work, "records.jsonl", kinds.Seed, rows)
     work.counts["seeds"] = len(rows)
 
 
@@ -41,7 +42,7 @@ def build_one_language(work: Work) -> None:
     rows, empty = from_documents(work.inputs["documents"], work.config["language"], work.config["seed"])
     if not rows:
         raise UsageError(f"{work.inputs['documents']}: no document with a line, so no seed")
-    records.write_jsonl(work.out / "records.jsonl", rows)
+    kinds.write(work, "records.jsonl", kinds.Seed, rows)
     work.counts["seeds"] = len(rows)
     if empty:
         work.dropped["documents without a line"] += empty

@@ -7,7 +7,7 @@ from typing import Any
 
 from magicoder_repro import records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import pairs
+from magicoder_repro.data import kinds
 from magicoder_repro.errors import UsageError
 
 
@@ -16,7 +16,7 @@ def build(work: Work) -> None:
     path = work.inputs["records"] / "records.jsonl"
     kept: list[records.Record] = []
     dropped: list[records.Record] = []
-    for number, row in enumerate(records.read_jsonl(path), 1):
+    for number, row in enumerate(kinds.rows(path), 1):
         reason = _reason(row, work.config, f"{path}:{number}", len(kept))
         if reason is None:
             kept.append(row)
@@ -24,8 +24,8 @@ def build(work: Work) -> None:
             dropped.append({**row, "reason": reason})
     if not kept:
         raise UsageError(f"{path}: no record is left: mend `keep`, `records` or `without` in the profile")
-    records.write_jsonl(work.out / "records.jsonl", kept)
-    records.write_jsonl(work.out / "dropped.jsonl", dropped)
+    kinds.write(work, "records.jsonl", kinds.Pair, kept)
+    kinds.write(work, "dropped.jsonl", kinds.Dropped, dropped)
     work.counts.update(read=len(kept) + len(dropped), kept=len(kept))
     work.dropped.update(row["reason"] for row in dropped)
 
@@ -37,8 +37,10 @@ def _reason(row: records.Record, config: Any, where: str, kept: int) -> str | No
             raise UsageError(f"{where}: the field 'lang' is missing: `keep` needs it")
         if (row["lang"] == "python") != (config["keep"] == "python"):
             return "another language"
-    if config["without"] is not None and any(re.search(config["without"], text) for text in pairs.pair(row, where)):
-        return "holds the pattern"
+    if config["without"] is not None:
+        pair = kinds.Pair.of(row, where)
+        if any(re.search(config["without"], text) for text in (pair.question, pair.answer)):
+            return "holds the pattern"
     if config["records"] is not None and kept >= config["records"]:
         return "more than were asked for"
     return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from magicoder_repro import artifact, environment, records
 from magicoder_repro.artifact import Work
-from magicoder_repro.data import pairs
+from magicoder_repro.data import kinds
 from magicoder_repro.errors import BadResultError, UsageError, listed, nearest
 from magicoder_repro.generate import complete
 from magicoder_repro.profile import Model, Profile, PublishedAnswers, Report, TrainedModel
@@ -316,14 +316,14 @@ def _examples(inputs: Mapping[str, Path], data: Mapping[str, Any]) -> list[dict[
     found = []
     for name, about in data.items():
         path = inputs.get(f"decontaminate/{name}", Path()) / "records.jsonl"
-        row = next(records.read_jsonl(path), None) if path.is_file() else None
+        row = next(kinds.rows(path), None) if path.is_file() else None
         if row is None:
             continue
         if "seed" in row:
             found.append({"title": f"Seed ({row['lang']})", "text": row["seed"]})
-        question, answer = pairs.pair(row, str(path))
+        pair = kinds.Pair.of(row, str(path))
         found += [
-            {"title": f"{about['label']}: problem", "text": question},
-            {"title": f"{about['label']}: solution", "text": answer},
+            {"title": f"{about['label']}: problem", "text": pair.question},
+            {"title": f"{about['label']}: solution", "text": pair.answer},
         ]
     return found

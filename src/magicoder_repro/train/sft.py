@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 from magicoder_repro import artifact, records
 from magicoder_repro.artifact import Work
+from magicoder_repro.data import kinds
 from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Recipe, Training
 from magicoder_repro.progress import each, say
@@ -111,7 +112,7 @@ def _tokenised(work: Work, tokenizer: Any, recipe: Recipe, label: str) -> _Data:
     part: list[dict[str, Any]] = []
     lengths: list[int] = []
     truncated = empty = 0
-    lines = each(records.read_jsonl(path), records.count_lines(path), f"{label}: tokens", "records")
+    lines = each(kinds.rows(path), records.count_lines(path), f"{label}: tokens", "records")
     for line, record in enumerate(lines, 1):
         row = tokenize.encode(tokenizer, *tokenize.pair(record), recipe.max_length)
         # A record whose prompt fills the whole length stays, as in the paper: without it the shuffle would be another one.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from magicoder_repro import prompts, records
-from magicoder_repro.data import pairs
+from magicoder_repro.data import kinds
 
 IGNORED = -100
 """The label of a token that the loss does not count."""
@@ -17,9 +17,9 @@ IGNORED = -100
 
 def pair(record: records.Record) -> tuple[str, str]:
     """(instruction, response) of an OSS-Instruct record (`problem, solution`) or an evolved one (`instruction, output`)."""
-    question, answer = pairs.pair(record, "a training record")
-    own = pairs.fields(record) == ("problem", "solution")
-    return prompts.oss_instruct_instruction(question) if own else question, answer
+    pair = kinds.Pair.of(record, "a training record")
+    own = pair.columns == ("problem", "solution")
+    return prompts.oss_instruct_instruction(pair.question) if own else pair.question, pair.answer
 
 
 def encode(tokenizer: Any, instruction: str, response: str, max_length: int) -> dict[str, list[int]]:

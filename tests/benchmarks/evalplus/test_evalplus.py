@@ -544,7 +544,7 @@ def test_pieces_of_a_slow_task_give_the_verdicts_of_the_whole(monkeypatch: pytes
     ask = workers.Workers.ask
     monkeypatch.setattr(workers.Workers, "ask", lambda self, request: asked.append(request) or ask(self, request))  # type: ignore[func-returns-value]
     pieces = _score(dataset, samples)
-    assert {request["task_id"] for request in asked if request["piece"] == (1, 2)} == set(bodies)
+    assert {request["task_id"] for request in asked if request["piece"] == (1, 4)} == set(bodies)
     for result in (whole, pieces):
         for task in result["tasks"]:
             for sample in task["samples"]:
@@ -576,7 +576,7 @@ def test_ground_truth_is_computed_as_far_as_a_program_needs_it(
     """One call takes 0.4 seconds, in C where no signal handler runs; a program that is wrong before it needs it not."""
     monkeypatch.setattr(evalplus, "SLOW", frozenset({"T/0"}))
     canonical = "    return sum(range(x * 10_000_000)) if x > 1 else x\n"
-    dataset = _written(tmp_path, canonical, [[0], [1]], [[1], [1], [2], [3]])
+    dataset = _written(tmp_path, canonical, [[0], [1], [0], [1]], [[1], [1], [2], [3]])  # one a piece, at least
     wrong = {"task_id": "T/0", "completion": "    return -1\n"}
     right = {"task_id": "T/0", "completion": "    n = x * 10_000_000\n    return n * (n - 1) // 2 if x > 1 else x\n"}
     late = {"task_id": "T/0", "completion": "    n = x * 10_000_000\n    return n * (n - 1) // 2 if x == 2 else x\n"}
@@ -588,13 +588,13 @@ def test_ground_truth_is_computed_as_far_as_a_program_needs_it(
         return sum(value is not None for part in parts.values() for value in part["digests"])
 
     verdicts = [_score(dataset, [wrong], config)["tasks"][0]["samples"][0]["passed"]]
-    assert 0 < computed() <= 4
+    assert 0 < computed() <= 6
     before = known.read_text()
     verdicts.append(_score(dataset, [wrong], config)["tasks"][0]["samples"][0]["passed"])
     assert known.read_text() == before and verdicts == [False, False]
     both = _score(dataset, [right, late], config)["tasks"][0]["samples"]
     assert [(sample["passed"], sample["passed_plus"]) for sample in both] == [(True, True), (True, False)]
-    assert computed() == 6
+    assert computed() == 8
 
 
 def test_values_that_are_right_in_another_type_do_not_hide_a_wrong_one(tmp_path: Path) -> None:
