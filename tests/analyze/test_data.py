@@ -46,10 +46,12 @@ def test_similarity_is_fitted_on_code_alpaca_where_it_is_at_hand(
     suffix: str, home: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     without = _analyzed(tmp_path / "without", model_folder)
-    assert len(without.notes) == 1 and "without Code Alpaca: put code-alpaca/code_alpaca_20k.json" in without.notes[0]
+    similarity, kinds = without.notes
+    assert "without Code Alpaca: put code-alpaca/code_alpaca_20k.json" in similarity
+    assert "categories are not counted: put an encoder" in kinds
     text = json.dumps(_ALPACA) if suffix == "json" else "".join(json.dumps(row) + "\n" for row in _ALPACA)
     (home / "code-alpaca" / f"code_alpaca_20k.{suffix}").write_text(text)
-    assert _analyzed(tmp_path / "with", model_folder).notes == []
+    assert _analyzed(tmp_path / "with", model_folder).notes == [kinds]
     before, after = (json.loads((tmp_path / name / "similarity.json").read_text()) for name in ("without", "with"))
     assert set(after) - set(before) == {"self-instruct"} and 0 < after["self-instruct"]["mean"] < 1
     assert after["evol-instruct"]["mean"] != before["evol-instruct"]["mean"]  # its words are not as rare any more

@@ -1,4 +1,5 @@
-"""Stage `analyze`: similarity of the training data to HumanEval, and its lengths (PROTOCOL section 6), as numbers and figures."""
+"""Stage `analyze`: similarity of the training data to HumanEval, its lengths and categories (PROTOCOL section 6), as numbers and
+figures."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from magicoder_repro import records
+from magicoder_repro.analyze import categories
 from magicoder_repro.artifact import Work
 from magicoder_repro.benchmarks.evalplus import human_eval
 from magicoder_repro.data import code_alpaca, kinds, token_counts
@@ -19,8 +21,8 @@ _SELF_INSTRUCT = {"self-instruct": "Self-Instruct"}
 
 
 def build(work: Work) -> None:
-    """Decontaminated sets -> `similarity.json`, `lengths.json` and an SVG figure of each. Code Alpaca, the paper's Self-Instruct
-    set, is a part of the similarity where it is at hand."""
+    """Decontaminated sets -> `similarity.json`, `lengths.json`, `categories.json` and an SVG figure of each. Code Alpaca, the paper's
+    Self-Instruct set, is a part of the similarity where it is at hand; categories are counted where an encoder is."""
     config, names = Analysis.model_validate(work.config["analysis"]), {**work.config["names"], **_SELF_INSTRUCT}
     sets = {name: _pairs(work.inputs[name] / "records.jsonl") for name in work.config["names"]}
     compared = dict(sets)
@@ -35,10 +37,20 @@ def build(work: Work) -> None:
         count = token_counts.of_model(work.inputs["tokenizer"])
     else:
         count = token_counts.of_tiktoken(config.tokenizer, "analysis.tokenizer")
-    total = 2 * sum(len(group) for group in texts.values()) + sum(len(found) for found in sets.values())
+    if (folder := categories.find()) is None:
+        work.notes.append(
+            f"categories are not counted: put an encoder (sentence-transformers/all-MiniLM-L6-v2) under MAGICODER_DATA as "
+            f"{categories.FOLDER}/all-MiniLM-L6-v2"
+        )
+    encoder = None if folder is None else categories.Encoder(folder)
+    records_in_all = sum(len(found) for found in sets.values())
+    total = 2 * sum(len(group) for group in texts.values()) + records_in_all * (1 if encoder is None else 2)
     with bar("analyze", total, "texts") as progress:  # words are learnt, texts compared, tokens counted
         similarity = similarities(texts, progress)
         lengths = {name: _lengths(found, count, progress) for name, found in sets.items()}
+        if encoder is not None and folder is not None:
+            counts = {name: categories.count(encoder, [b for _, b in found], progress) for name, found in sets.items()}
+            records.write_json(work.out / "categories.json", {"encoder": folder.name, "sets": counts})
     records.write_json(
         work.out / "similarity.json",
         {name: {"mean": round(sum(values) / len(values), 4), "values": values} for name, values in similarity.items()},
@@ -51,6 +63,9 @@ def build(work: Work) -> None:
         for part, tokens in parts.items():
             work.counts[f"{name} {part}s beyond the figure's {config.length_max} tokens"] = _beyond(tokens, config)
     _draw(work.out, similarity, lengths, names, config)
+    if encoder is not None and folder is not None:
+        work.counts["encoder of the categories"] = folder.name
+        _save(categories.draw(counts, names, folder.name), work.out / "categories.svg")
 
 
 def _pairs(path: Path) -> list[tuple[str, str]]:
@@ -58,9 +73,9 @@ def _pairs(path: Path) -> list[tuple[str, str]]:
 
 
 def facts() -> Mapping[str, Any]:
-    """The hash of Code Alpaca, where it is at hand."""
+    """The hashes of Code Alpaca and of the encoder, where they are at hand."""
     path = code_alpaca.find()
-    return {"code_alpaca": None if path is None else file_sha256(path)}
+    return {"code_alpaca": None if path is None else file_sha256(path), **categories.facts()}
 
 
 def _lengths(found: list[tuple[str, str]], count: Callable[[str], int], progress: Bar) -> dict[str, list[int]]:

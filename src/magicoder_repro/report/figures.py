@@ -25,7 +25,10 @@ _ANALYSES = {
         "Histogram of each record's highest TF-IDF cosine with a HumanEval problem",
     ),
     "lengths": ("Lengths of problems and solutions", "Histograms of the tokens of problems and solutions"),
-    "categories": ("Categories", "The categories of the training data"),
+    "categories": (
+        "Kinds of problems",
+        "Bar chart of the records whose solution is nearest to each of ten kinds of problems",
+    ),
 }
 
 
@@ -62,8 +65,22 @@ def draw(inputs: Mapping[str, Path], rows: list[Row], models: Mapping[str, Any])
     for name, (title, alt) in _ANALYSES.items():
         path = inputs.get("analyze", Path()) / f"{name}.svg"
         if "analyze" in inputs and path.is_file():
-            found.append(Figure(title, alt, _trimmed(path.read_text(encoding="utf-8"))))
+            found.append(
+                Figure(title, alt + _counted(path.with_suffix(".json")), _trimmed(path.read_text(encoding="utf-8")))
+            )
     return found
+
+
+def _counted(path: Path) -> str:
+    """The numbers of the categories, in words; nothing of another figure."""
+    if path.name != "categories.json":
+        return ""
+    content = records.read_json(path)
+    told = "; ".join(
+        f"{name}: {', '.join(f'{category} {count}' for category, count in counts.items())}"
+        for name, counts in content["sets"].items()
+    )
+    return shown(f", by the encoder {content['encoder']}, which is not the paper's. {told}")
 
 
 def states_of_authors(paper: str | None) -> Path | None:

@@ -193,15 +193,14 @@ def _places() -> _Places | None:
         mounts, own = _hierarchies(), _own()
     except OSError:
         return None
-    v1 = True
     memory = _below(mounts.get("memory"), own.get("memory"))
     cpu = _below(mounts.get("cpuacct"), own.get("cpuacct"))
     unified = _below(mounts.get(""), own.get(""))
-    if unified is not None:
-        if memory is None:
-            memory, v1 = _with_memory(unified), False
-        cpu = cpu or (memory if not v1 and memory else unified)
+    v1 = memory is not None or unified is None
+    if not v1:
+        memory = _with_memory(unified)
     memory = memory if memory and _works(_Places(memory, None, v1)) else None
+    cpu = cpu or (memory if memory and not v1 else unified)  # CPU time is counted in any group of version 2
     cpu = cpu if cpu and _works(_Places(None, cpu)) else None
     if memory is None and cpu is None:
         return None
@@ -243,8 +242,10 @@ def _below(mount: tuple[Path, str] | None, group: str | None) -> Path | None:
     return path / Path(group).relative_to(root)
 
 
-def _with_memory(own: Path) -> Path | None:
+def _with_memory(own: Path | None) -> Path | None:
     """The folder, ours or the one above, whose groups have the memory controller."""
+    if own is None:
+        return None
     for folder in (own, own.parent):
         with contextlib.suppress(OSError):
             if "memory" in (folder / "cgroup.subtree_control").read_text().split():
