@@ -29,7 +29,8 @@ nearest = $(shell PYTHONPATH=src $(call quoted,$(PYTHON)) -c 'import sys; from m
 	print(nearest(sys.argv[1], sys.argv[2].split()))' $(call quoted,$(1)) '$(2)' 2>/dev/null)
 VARIABLES := $(shell sed -n 's/^\([A-Z_]*\) *?=.*/\1/p' Makefile)
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
-$(foreach name,$(filter-out $(VARIABLES),$(GIVEN)),$(error $(name): no variable of this Makefile: \
+DEFINED := $(shell sed -n 's/^\([A-Z_]*\) *[?:]=.*/\1/p' Makefile)
+$(foreach name,$(filter-out $(DEFINED),$(GIVEN)),$(error $(name): no variable of this Makefile: \
 	$(call nearest,$(name),$(VARIABLES))there are $(VARIABLES) (one of the environment goes first: $(name)=... make ...)))
 PROFILES := $(basename $(notdir $(wildcard profiles/*.yaml)))
 ifneq ($(shell test -f $(call quoted,$(if $(filter %.yaml %.yml,$(PROFILE)),$(PROFILE),profiles/$(PROFILE).yaml)) && echo yes),yes)

@@ -52,6 +52,11 @@ if "$prefix/bin/python" -c 'import sys; sys.exit(sys.version_info >= (3, 8))'; t
     uv_python=$(find_python 3.11) || exit 2
     "$uv_python" -m venv "$maker"
 fi
+# a home that cannot be written to: packages are kept beside the environment until it is whole
+cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/uv}
+if [ -z "${UV_NO_CACHE:-}" ] && ! { mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null; then
+    export UV_CACHE_DIR="$prefix/.uv" PIP_NO_CACHE_DIR=1
+fi
 # uv reads neither pip.conf nor PIP_*: what they say of the index, the proxy and the certificates is handed on.
 of_pip() { "$maker/bin/python" -m pip config list 2>/dev/null | sed -n "s/^\(:env:\|global\|install\)\.$1='\(..*\)'$/\2/p" | head -n 1; }
 UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-$(of_pip index-url)}}
@@ -60,18 +65,16 @@ SSL_CERT_FILE=${SSL_CERT_FILE:-$(of_pip cert)}
 if [ -n "$UV_DEFAULT_INDEX" ]; then export UV_DEFAULT_INDEX; fi
 if [ -n "$HTTPS_PROXY" ]; then export HTTPS_PROXY; fi
 if [ -n "$SSL_CERT_FILE" ]; then export SSL_CERT_FILE; fi
-# a home that cannot be written to: the packages are kept beside the environment until it is whole
-cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/uv}
-if [ -z "${UV_NO_CACHE:-}" ] && ! { mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null; then export UV_CACHE_DIR="$prefix/.uv"; fi
 # compiled here: a sandbox reads the environment and cannot write to it, and some machines forbid it (PYTHONDONTWRITEBYTECODE)
 uv() { "$maker/bin/uv" pip install --quiet --compile-bytecode --python "$prefix/bin/python" --no-deps "$@"; }
-"$maker/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r "$here/uv.txt"
+no_package="a package could not be had (above: why): is the index reachable? pip's own configuration counts for all: index-url, proxy, cert"
+"$maker/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r "$here/uv.txt" || fail "$no_package"
 if [ -f "$spec/torch.txt" ]; then
     echo "$name: torch ($(sed -n 's/^torch==//p' "$spec/torch.txt")), by pip"
     "$prefix/bin/python" "$here/torch_build.py" "$spec" "$prefix"
 fi
 echo "$name: $(grep -c '^[a-z].*==' "$spec/requirements.lock") packages of the lock, by uv"
-uv --require-hashes -r "$spec/requirements.lock"
+uv --require-hashes -r "$spec/requirements.lock" || fail "$no_package"
 if [ -f "$spec/prepare.py" ]; then "$prefix/bin/python" "$spec/prepare.py" "$prefix"; fi
 # The package itself is linked into the environments that stages run in (those with its build backend); a scorer's environment
 # has nothing but the scorer.

@@ -592,4 +592,4 @@ def test_the_plan_says_what_the_teacher_will_take(tmp_path: Path, capsys: pytest
     smoke = plan.expand(profiles.load("smoke"))
     (evolved,) = [node.takes for node in smoke if node.stage is EVOL_INSTRUCT]
     assert evolved and evolved.sources == ("asks 32 times: at most 12,800 completion tokens",)
-    assert evolved.tokens == 12_800 and evolved.dollars is None
+    assert evolved.tokens == 12_800 and evolved.dollars == 0

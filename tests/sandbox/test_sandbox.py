@@ -373,12 +373,16 @@ def test_a_folder_of_a_run_without_a_sandbox_goes(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("option", "number"),
-    [pytest.param("-n", 32, id="open files"), pytest.param("-u", 3, id="processes")],
+    [
+        pytest.param("-n", 32, id="open files"),
+        pytest.param("-u", 3, id="processes"),
+        pytest.param("-f", 1024, id="bytes of a file"),
+    ],
 )
 def test_a_low_limit_of_our_own_is_named(option: str, number: int, tmp_path: Path) -> None:
     """Not "install bubblewrap"."""
-    if option == "-u" and os.getuid() == 0:
-        pytest.skip("the number of root's processes is not limited")
+    if option in ("-u", "-f") and os.getuid() == 0:
+        pytest.skip("the number of root's processes is not limited, and root may raise the other")
     code = """
 from magicoder_repro.errors import UsageError
 from magicoder_repro import sandbox
@@ -389,7 +393,8 @@ for call in (sandbox.detect, lambda: sandbox.choose("auto"), lambda: sandbox.cho
     if os.getuid() == 0:  # root may raise its own limit for a program; it is ours that is reached
         number = 8
     (tmp_path / "main.py").write_text(code)
-    limit = f"--{'nofile' if option == '-n' else 'nproc'}={number}"  # prlimit(1), since dash knows no `ulimit -u`
+    name = {"-n": "nofile", "-u": "nproc", "-f": "fsize"}[option]  # prlimit(1), since dash knows no `ulimit -u`
+    limit = f"--{name}={number}"
     done = subprocess.run(
         ["prlimit", limit, "--", sys.executable, str(tmp_path / "main.py")],
         capture_output=True,
@@ -399,5 +404,6 @@ for call in (sandbox.detect, lambda: sandbox.choose("auto"), lambda: sandbox.cho
     lines = done.stdout.splitlines()
     assert len(lines) == 3, done
     for line in lines:
-        assert f"`ulimit {option}` is {number}: raise it to" in line, done
+        said = "1 KiB" if option == "-f" else number
+        assert f"`ulimit {option}` is {said}: raise it to" in line, done
         assert "install" not in line

@@ -79,7 +79,7 @@ def of_oss_instruct(config: Teacher, seeds: int) -> Takes:
         f"asks {seeds:,} times: about {amount(prompt)} prompt and {amount(completion)} completion tokens "
         f"(at most {amount(seeds * config.max_tokens)})"
     )
-    cost = None
+    cost = _unpriced(config)
     if config.cost is not None:
         cost, most = (
             dollars(config.cost, {"prompt_tokens": prompt, "completion_tokens": tokens})
@@ -93,8 +93,13 @@ def of_oss_instruct(config: Teacher, seeds: int) -> Takes:
 def of_evol_instruct(config: Teacher, records: int, max_tokens: int) -> Takes:
     """As of OSS-Instruct; at the most alone, since nobody has published this teacher's replies."""
     tokens = 2 * records * max_tokens
-    said, cost = f"asks {2 * records:,} times: at most {amount(tokens)} completion tokens", None
+    said, cost = f"asks {2 * records:,} times: at most {amount(tokens)} completion tokens", _unpriced(config)
     if config.cost is not None:
         cost = dollars(config.cost, {"completion_tokens": tokens})
         said += f", at most ${cost:,.2f} for these"
     return Takes(None, None, None, tokens, cost, (said,))
+
+
+def _unpriced(config: Teacher) -> float | None:
+    """Dollars where the profile has no prices."""
+    return 0.0 if config.server.kind == "embedded" else None

@@ -220,6 +220,13 @@ def low_limits(reached: int = 0) -> str | None:
             f"`ulimit -u` is {processes}: raise it to {needed} or more (`ulimit -u {needed}`), a sandbox may have {Limits.processes} "
             f"processes and {running} of this user run already"
         )
+    for option, limit, megabytes in (
+        ("-v", resource.RLIMIT_AS, Limits.memory_mb),
+        ("-f", resource.RLIMIT_FSIZE, Limits.file_mb),
+    ):
+        if 0 <= (has := resource.getrlimit(limit)[0]) < megabytes << 20:
+            said = f"`ulimit {option}` is {has >> 10} KiB: raise it to {megabytes << 10} or more (`ulimit {option} unlimited`)"
+            return f"{said}, a program's own limit may not be above it"
     return None
 
 

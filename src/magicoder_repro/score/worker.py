@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 from magicoder_repro.errors import UsageError
+from magicoder_repro.sandbox import view
 
 _END_SECONDS = 0.5  # after the command is gone
 
@@ -28,8 +29,11 @@ def factory(name: str) -> Any:
 
 
 def in_words(error: Exception) -> str:
-    """What a judge's exception says to the user: a UsageError its message, another its name too."""
-    return str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    """What a judge's exception says to the user: a UsageError its message, another its name too, and which limit may have done it."""
+    if isinstance(error, UsageError):
+        return str(error)
+    limit = view.low_limits()
+    return f"{type(error).__name__}: {error}" + (f" ({limit})" if limit else "")
 
 
 def _end_with_standard_input() -> None:
