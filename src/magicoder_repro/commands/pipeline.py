@@ -22,6 +22,9 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every file's hash, not its size and time alone.")
     ] = False,
+    only: Annotated[
+        bool, typer.Option("--only", help="Nothing but the nodes that are named: what they need must be up to date.")
+    ] = False,
 ) -> None:
     """Make what is not up to date, with everything it depends on.
 
@@ -36,9 +39,13 @@ def run(
     from magicoder_repro import profile as profiles
     from magicoder_repro.pipeline import run as pipeline
     from magicoder_repro.report.build import print_table
+    from magicoder_repro.train import nodes
 
     loaded, where = profiles.load(profile), run_of(profile, runs)
-    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify)
+    if only and nodes.here().number:
+        pipeline.join(loaded, where, stages or ())
+        return
+    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify, only)
     if not made:
         say(f"nothing to do: everything in {shown(where.folder)} is up to date (profile {profile})")
     if not stages or "report" in stages:
