@@ -257,6 +257,11 @@ def build(request: Request, body: Callable[[Work], None], again: bool = False) -
     return True
 
 
+def private(out: Path) -> Path:
+    """Where the stage that makes `out` right now keeps its journals and checkpoints."""
+    return out.with_name(out.name + ".partial") / _PRIVATE
+
+
 def is_ours(folder: Path) -> bool:
     """Whether a folder may be replaced: a result, the work of a killed run, or nothing."""
     if not folder.exists():

@@ -15,7 +15,7 @@ import typer
 from typer._click.exceptions import ClickException, NoArgsIsHelpError
 
 from magicoder_repro import __version__, errors, interrupts
-from magicoder_repro.commands import benchmarks, data, pipeline, report
+from magicoder_repro.commands import benchmarks, cluster, data, pipeline, report
 from magicoder_repro.environment import reach_loopback_directly
 from magicoder_repro.progress import tell
 from magicoder_repro.terminal import shown
@@ -40,6 +40,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (  # in the order of `--help`
     pipeline.status,
     pipeline.gc,
     pipeline.rehearse,
+    cluster.slurm,
     pipeline.stages,
     data.seeds,
     data.decontaminate,

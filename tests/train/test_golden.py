@@ -5,6 +5,7 @@ The last digit depends on the processor: a plain Trainer over the same layout di
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -107,6 +108,39 @@ def test_two_processes_that_are_killed_and_stopped_end_in_the_official_weights(
     assert last is not None and checkpoints.step(killed) < checkpoints.step(last) < 8
 
     launch.run(_job(golden, tmp_path), 1)
+    assert _difference(golden, tmp_path) < 1e-6
+    _same_log(golden, tmp_path)
+
+
+_NODES = """
+import sys
+from pathlib import Path
+from magicoder_repro.train import launch, rank
+told = Path(sys.argv[1])
+if launch.nodes.here().number:
+    launch.join(told.parent, "golden", lambda: False)
+else:
+    launch.run(rank.Job.model_validate_json(told.read_bytes()), launch.devices(1))
+"""
+
+
+@pytest.mark.process
+def test_two_nodes_end_in_the_official_weights(golden: Path, tmp_path: Path) -> None:
+    """Each is a process here, which learns its place from the variables that srun sets."""
+    told = tmp_path / "told.json"
+    told.write_text(_job(golden, tmp_path, recipe=RECIPE.model_copy(update={"checkpoint_steps": 0})).model_dump_json())
+    srun = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "2", "SLURM_JOB_ID": "7", "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", _NODES, str(told)], env={**os.environ, **srun, "SLURM_NODEID": str(number)}
+        )
+        for number in (1, 0)
+    ]
+    try:
+        assert [process.wait(300) for process in started] == [0, 0]
+    finally:
+        for process in started:
+            process.kill()
     assert _difference(golden, tmp_path) < 1e-6
     _same_log(golden, tmp_path)
 

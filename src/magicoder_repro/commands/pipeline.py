@@ -29,6 +29,9 @@ def run(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare every file's hash, not its size and time alone.")
     ] = False,
+    only: Annotated[
+        bool, typer.Option("--only", help="Nothing but the nodes that are named: what they need must be up to date.")
+    ] = False,
     runner: Runner = "host",
 ) -> None:
     """Make what is not up to date, with everything it depends on.
@@ -46,9 +49,13 @@ def run(
     from magicoder_repro.pipeline import run as pipeline
     from magicoder_repro.pipeline import runner as runners
     from magicoder_repro.report.build import print_table
+    from magicoder_repro.train import nodes
 
     loaded, where = profiles.load(profile), run_of(profile, runs)
-    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify, runners.choose(runner))
+    if only and nodes.here().number:
+        pipeline.join(loaded, where, stages or ())
+        return
+    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify, only, runners.choose(runner))
     if not made:
         say(f"nothing to do: everything in {shown(where.folder)} is up to date (profile {profile})")
     if not stages or "report" in stages:

@@ -15,9 +15,10 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from magicoder_repro import artifact, environment, takes
+from magicoder_repro import artifact, environment, takes, temporary
 from magicoder_repro import profile as profiles
 from magicoder_repro.errors import Stopped, UsageError
 from magicoder_repro.pipeline import estimate, plan, seen, store
@@ -29,6 +30,7 @@ from magicoder_repro.profile import Profile
 from magicoder_repro.progress import say, tell
 from magicoder_repro.report import build as report
 from magicoder_repro.report import compare
+from magicoder_repro.train import SFT
 
 _LOCK = ".lock"  # stays in a run's folder
 
@@ -48,25 +50,30 @@ def run_all(
     targets: Sequence[str],
     refresh: Sequence[str] = (),
     verify: bool = False,
+    only: bool = False,
     runner: Runner | None = None,
 ) -> int:
     """Makes every stale node of the targets; returns how many were made. `refresh`: stages or nodes that are made again in any case;
-    `verify`: every file's hash is compared, not its size and time alone. `runner`: where; on this host without it."""
+    `verify`: every file's hash is compared, not its size and time alone; `only`: what the targets need is there already, else a
+    UsageError, and several such runs may work in the folder; `runner`: where; on this host without it."""
     report.check_names(profile)
     runner = runner or runners.Host()
     every = plan.expand(profile)
     nodes = seen.seen(plan.needed(every, targets), profile, runner)
+    alone = set(plan.meant(every, targets)) if only else {node.name for node in nodes}
+    if not alone:
+        raise UsageError("--only: name the nodes that are to be made")
     again = set(plan.meant(every, refresh))
     if outside := sorted(again - {node.name for node in nodes}):
         raise UsageError(f"--refresh {outside[0]}: it is no part of what is asked for: name it as a stage too")
     compare.recorded_folder(profile.report)  # a wrong name is told now, not after the work
     if profile.report.comparable:
-        _nothing_missing(nodes, store.states(run, nodes, verify))
+        nothing_missing([node for node in nodes if node.name in alone], store.states(run, nodes, verify))
     for node in nodes:
         run.check(node)
     run.folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    with _only_run(run.folder) as lock:
+    with _only_run(run.folder, shared=only) as lock:
         place = {node.name: f"[{number}/{len(nodes)}] {node.name}" for number, node in enumerate(nodes, 1)}
         made: dict[str, Path] = {}
         for group in _groups(nodes):
@@ -76,6 +83,8 @@ def run_all(
                 artifact.tidy(request)
                 reason = "asked for" if node.name in again else store.why_stale(run, node, request, verify)
                 if reason is not None:
+                    if node.name not in alone:
+                        raise UsageError(f"--only: {node.name} is needed and not up to date ({reason}): make it first")
                     stale.append(node)
                     note = "" if reason == artifact.NOT_MADE else f" (again: {reason})"
                     say(f"{place[node.name]}: {node.stage.help}{note}")
@@ -91,6 +100,29 @@ def run_all(
     return count
 
 
+def join(profile: Profile, run: Run, targets: Sequence[str]) -> None:
+    """What this node does where srun has started `run_all` for a training on several: it trains with the first."""
+    every = plan.expand(profile)
+    for name in plan.meant(every, targets):
+        nodes = plan.needed(every, [name])
+        if nodes[-1].stage is not SFT:
+            raise UsageError(
+                f"{name}: srun started this on several nodes, and only a training works on them: give --nodes=1"
+            )
+        request = store.states(run, nodes, verify=False)[name].request
+        if request is None:
+            raise UsageError(f"--only: what {name} needs is not up to date: make it first")
+        from magicoder_repro.train import launch  # loads torch
+
+        made = partial(_made, request)
+        with temporary.own_folder():
+            launch.join(artifact.private(request.out), name, made)
+
+
+def _made(request: artifact.Request) -> bool:
+    return artifact.why_stale(request, verify=False) is None
+
+
 def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
     """The nodes, those together that one process makes: they share a large input, and none needs another."""
     found: list[list[Node]] = []
@@ -104,7 +136,7 @@ def _groups(nodes: Sequence[Node]) -> list[list[Node]]:
     return found
 
 
-def _nothing_missing(nodes: Sequence[Node], states: Mapping[str, store.State]) -> None:
+def nothing_missing(nodes: Sequence[Node], states: Mapping[str, store.State]) -> None:
     """Where numbers are to be compared with the paper's, what is missing is an error before the work starts."""
     found = [f"{node.name}: {gap}" for node in nodes if states[node.name].reason for gap in node.missing()]
     if found:
@@ -131,7 +163,7 @@ def show(
     tell(f"{len(nodes) - stale} of {len(nodes)} nodes are up to date, {stale} would be made")
     _tell_total([node for node in nodes if states[node.name].reason])
     if profile.report.comparable:
-        _nothing_missing(nodes, states)
+        nothing_missing(nodes, states)
 
 
 def _tell_total(nodes: Sequence[Node]) -> None:
@@ -256,12 +288,13 @@ def _in_process(nodes: Sequence[Node], profile: Profile, run: Run, lock: int, ag
 
 
 @contextmanager
-def _only_run(folder: Path) -> Iterator[int]:
-    """Two runs in one folder would spoil each other: the second one is refused. Gives the lock's descriptor."""
+def _only_run(folder: Path, shared: bool = False) -> Iterator[int]:
+    """Two runs in one folder would spoil each other: the second one is refused, except where both are `shared`. Gives the lock's
+    descriptor."""
     handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"{folder}: another run works there: wait for it or stop it") from None
         yield handle

@@ -19,7 +19,7 @@ from magicoder_repro.errors import UsageError
 from magicoder_repro.profile import Recipe, Training
 from magicoder_repro.progress import each, say
 from magicoder_repro.terminal import public
-from magicoder_repro.train import card, checkpoints, estimate, launch, order, rank, tokenize
+from magicoder_repro.train import card, checkpoints, estimate, launch, nodes, order, rank, tokenize
 
 _FEATURES = Features(
     {"input_ids": List(Value("int32")), "labels": List(Value("int32")), rank.LINE: Value("int32")},
@@ -49,7 +49,7 @@ def build(work: Work) -> None:
     cuda = torch.cuda.is_available()
     shape = estimate.shape(work.inputs["model"], recipe)
     needed = estimate.memory(shape, recipe, recipe.micro_batch, int(seen.max()), devices, cuda)
-    estimate.tell(label, needed, estimate.capacity(devices, cuda))
+    estimate.tell(label, needed, estimate.capacity(devices // nodes.here().count, cuda))
 
     folder = work.private / "checkpoints"
     last = checkpoints.last(folder)
