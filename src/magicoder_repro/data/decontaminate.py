@@ -65,8 +65,8 @@ def build(work: Work) -> None:
     kept: list[records.Record] = []
     dropped: list[records.Record] = []
     for number, row in enumerate(each(kinds.rows(path), records.count_lines(path), "decontaminate", "records"), 1):
-        pair = kinds.Pair.of(row, f"{path}:{number}")
-        match = matcher.find(pair.question, pair.answer)
+        question, answer = kinds.Pair.names(row, f"{path}:{number}")
+        match = matcher.find(row[question], row[answer])
         if match is None:
             kept.append(row)
         else:

@@ -38,6 +38,11 @@ class Kind(BaseModel):
             what = {"missing": "is missing", "string_type": "is not text"}.get(first["type"], f"({first['msg']})")
             raise UsageError(f"{where}: the field {first['loc'][0]!r} {what}") from None
 
+    @classmethod
+    def check(cls, row: records.Record, where: str) -> None:
+        """A UsageError when the row is of another kind."""
+        cls.of(row, where)
+
     def row(self) -> records.Record:
         """As it stands in a file: its own keys in this order, then what else it has."""
         return self.model_dump(exclude_unset=True)
@@ -93,20 +98,34 @@ class Pair(Kind):
     answer: str
     columns: tuple[str, str]
 
-    COLUMNS: ClassVar = (("problem", "solution"), ("instruction", "output"), ("instruction", "response"))
+    COLUMNS: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("problem", "solution"),
+        ("instruction", "output"),
+        ("instruction", "response"),
+    )
     """OSS-Instruct's, Evol-Instruct's as this package writes it, Evol-Instruct's as it was released."""
 
     @classmethod
     def of(cls, row: records.Record, where: str) -> Self:
         """The question and the answer of a row. `where`: its place, for the error."""
-        columns = next((pair for pair in cls.COLUMNS if pair[0] in row and pair[1] in row), None)
-        if columns is None:
-            wanted = ", nor ".join(f"{one!r} and {other!r}" for one, other in cls.COLUMNS)
-            raise UsageError(f"{where}: neither {wanted}")
-        for name in columns:
-            if not isinstance(row[name], str):
-                raise UsageError(f"{where}: the field {name!r} is not text")
+        columns = cls.names(row, where)
         return cls(question=row[columns[0]], answer=row[columns[1]], columns=columns)
+
+    @classmethod
+    def check(cls, row: records.Record, where: str) -> None:
+        cls.names(row, where)
+
+    @classmethod
+    def names(cls, row: records.Record, where: str) -> tuple[str, str]:
+        """The two columns of a row, both text: all that stages which pass rows on need of it."""
+        for pair in cls.COLUMNS:
+            if pair[0] in row and pair[1] in row:
+                for name in pair:
+                    if not isinstance(row[name], str):
+                        raise UsageError(f"{where}: the field {name!r} is not text")
+                return pair
+        wanted = ", nor ".join(f"{one!r} and {other!r}" for one, other in cls.COLUMNS)
+        raise UsageError(f"{where}: neither {wanted}")
 
 
 class Dropped(Kind):
@@ -148,5 +167,5 @@ def write(work: Work, name: str, kind: type[Kind], rows: Iterable[records.Record
 
 
 def _checked(row: records.Record, kind: type[Kind], where: str) -> records.Record:
-    kind.of(row, where)
+    kind.check(row, where)
     return row

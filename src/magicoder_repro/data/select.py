@@ -37,10 +37,9 @@ def _reason(row: records.Record, config: Any, where: str, kept: int) -> str | No
             raise UsageError(f"{where}: the field 'lang' is missing: `keep` needs it")
         if (row["lang"] == "python") != (config["keep"] == "python"):
             return "another language"
-    if config["without"] is not None:
-        pair = kinds.Pair.of(row, where)
-        if any(re.search(config["without"], text) for text in (pair.question, pair.answer)):
-            return "holds the pattern"
+    pattern = config["without"]
+    if pattern is not None and any(re.search(pattern, row[name]) for name in kinds.Pair.names(row, where)):
+        return "holds the pattern"
     if config["records"] is not None and kept >= config["records"]:
         return "more than were asked for"
     return None
