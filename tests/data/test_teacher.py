@@ -246,7 +246,7 @@ def test_a_server_that_answers_with_an_error(profile: Any, status: int, mend: st
         (b"<html>\n<body>Welcome to nginx!</body>", "<html> <body>Welcome to nginx!"),
         (b'{"id": "x", "choices": [{"mess', '"choices": [{"mess'),
         (b"", "nothing"),
-        (json.dumps(_completion(["parts"])).encode(), "parts"),  # type: ignore[arg-type]
+        (json.dumps(_completion(["parts"])).encode(), "no chat completion: {"),  # type: ignore[arg-type]
     ],
 )
 def test_a_server_whose_answers_are_no_chat_completions_stops_the_stage(

@@ -1,8 +1,8 @@
 """What chance was measured to do to a greedy cell, which verdicts allow for and the page shows.
 
 Three sources: what is recorded (`results/reference/noise.yaml`: others' counts and the scorer's own repeats), the measurements of
-`magicoder agreement -o` that a profile names (`report.noise`), and what lies in `results/noise/`: defaults of that kind, of a model
-that is none of the paper's, which count where nothing else was measured.
+`magicoder agreement -o` that a profile names (`report.noise`), and what lies in `results/noise/`: defaults of the same kind, of a
+model that is none of the paper's, which count where nothing else was measured.
 """
 
 from __future__ import annotations
