@@ -68,6 +68,8 @@ def test_a_row_that_is_not_of_its_kind_is_named(
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(UsageError, match=rf"records\.jsonl:1: {message}"):
         list(kinds.read(path, kind))
+    with pytest.raises(UsageError, match=rf"records\.jsonl:1: {message}"):
+        list(kinds.checked(path, kind))
     with pytest.raises(UsageError, match=rf"^out\.jsonl:1: {message}"):
         kinds.write(Work(tmp_path, {}, {}), "out.jsonl", kind, [row])
     assert not (tmp_path / "out.jsonl").exists()

@@ -16,11 +16,11 @@ _FIELDS = ("seed", "problem", "solution")
 
 def build(work: Work) -> None:
     """`records.jsonl` -> kept `records.jsonl` and `dropped.jsonl` with `reason`."""
-    rows = [one.row() for one in kinds.read(work.inputs["records"] / "records.jsonl", kinds.OssInstruct)]
+    rows = list(kinds.checked(work.inputs["records"] / "records.jsonl", kinds.OssInstruct))
     kept, dropped = deduplicate(rows, work.config["seed"])
     if not kept:
         raise UsageError(f"{work.inputs['records']}: no record in it")
-    kinds.write(work, "records.jsonl", kinds.OssInstruct, kept)
+    kinds.write(work, "records.jsonl", kinds.Pair, kept)
     kinds.write(work, "dropped.jsonl", kinds.Dropped, dropped)
     work.counts.update(read=len(rows), kept=len(kept))
     work.dropped.update(row["reason"] for row in dropped)

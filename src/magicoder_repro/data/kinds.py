@@ -144,6 +144,13 @@ def read(path: Path, kind: type[_K]) -> Iterator[_K]:
         yield kind.of(row, f"{path}:{number}")
 
 
+def checked(path: Path, kind: type[Kind]) -> Iterator[records.Record]:
+    """Yields the rows of a file as they are, each checked: for stages that pass them on."""
+    for number, row in enumerate(rows(path), 1):
+        kind.check(row, f"{path}:{number}")
+        yield row
+
+
 def rows(path: Path) -> Iterator[records.Record]:
     """Yields the rows of a file of any kind, in a version that is known."""
     name, _, version = _told(path).partition(" ")
