@@ -240,7 +240,7 @@ def test_the_tiny_profile_in_podman_has_the_numbers_of_the_host(tmp_path: Path) 
         done = subprocess.run([*command, "--runs", str(folder)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         report = json.loads((folder / "report" / "report.json").read_text())
-        numbers[name] = {key: one["value"] for key, one in report["numbers"].items()}
+        numbers[name] = {row["key"]: row["value"] for row in report["rows"]}
         owners = {path.lstat().st_uid for path in folder.rglob("*")}
         assert owners == {os.getuid()}
     assert numbers["podman"] == numbers["host"]
