@@ -152,9 +152,9 @@ def _docker(words: list[str], runs: Path) -> None:
 
 
 def _apt_get(words: list[str], runs: Path) -> None:
-    """Packages of the distribution are those that the image of the stages is built with."""
+    """Packages of the distribution are those that the image of the stages is built with, and what a checkout needs."""
     assert words[0] == "install"
-    assert set(words[1:]) <= set((ROOT / "docker" / "core" / "Dockerfile").read_text().split())
+    assert set(words[1:]) <= {"git", "make", *(ROOT / "docker" / "core" / "Dockerfile").read_text().split()}
 
 
 def _conda(words: list[str], runs: Path) -> None:
