@@ -124,9 +124,12 @@ images: ## the images of ENVS, with ENGINE=docker, podman or buildah; BUILD_FLAG
 		$(ENGINE) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
 			--file docker/$$env/Dockerfile --tag magicoder-repro/$$env:$(VERSION) .; done
 test-images: lint-images images check-images ## build them, and ask each whether it is right
-check-images: ## the same of images that are there: without network, as an ordinary user, on a read-only root; RUN_FLAGS="..."
-	@set -e; for env in $(ENVS); do echo "magicoder-repro/$$env:$(VERSION)"; $(ENGINE:buildah=podman) run --rm $(RUN_FLAGS) \
-		--network none --read-only --tmpfs /tmp magicoder-repro/$$env:$(VERSION) selfcheck $$env; done
+check-images: ## the same of images that are there: as an ordinary user, without network, rights or a root to write to; RUN_FLAGS="..."
+	@set -e; for env in $(ENVS); do echo "magicoder-repro/$$env:$(VERSION)"; $(ENGINE:buildah=podman) run --rm --user 1000:1000 \
+		--network none --cap-drop ALL --security-opt no-new-privileges $(FOR_SANDBOX_$(ENGINE:buildah=podman)) \
+		--read-only --tmpfs /tmp $(RUN_FLAGS) magicoder-repro/$$env:$(VERSION) selfcheck $$env; done
+FOR_SANDBOX_docker := --security-opt seccomp=docker/seccomp.json --security-opt systempaths=unconfined --security-opt apparmor=unconfined
+FOR_SANDBOX_podman := --security-opt unmask='/proc/*'
 lint-images: ## hadolint over the Dockerfiles, where it is installed
 	@if command -v hadolint >/dev/null; then hadolint docker/*/Dockerfile; else echo "Dockerfiles: no hadolint here to lint them"; fi
 lock-images: $(READY) ## the base images' digests in docker/images.lock beside what their registry has now

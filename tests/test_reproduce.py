@@ -152,7 +152,7 @@ def _docker(words: list[str], runs: Path) -> None:
 
 
 def _apt_get(words: list[str], runs: Path) -> None:
-    """Packages of the distribution are those that the image of the stages is built with."""
+    """Packages of the distribution are those that the image of the stages is built with, and what a checkout needs."""
     assert words[0] == "install"
     assert set(words[1:]) <= {"make", *(ROOT / "docker" / "core" / "Dockerfile").read_text().split()}
 
