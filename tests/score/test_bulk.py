@@ -16,7 +16,6 @@ from typing import Any
 
 import psutil
 import pytest
-import slurmd
 
 from magicoder_repro import records
 from magicoder_repro.benchmarks.base import JudgeSpec
@@ -279,6 +278,8 @@ def test_a_damaged_job_is_begun_again(content: str | None, finished: Path, tmp_p
 def test_a_real_slurm_gives_the_same_answers_and_its_jobs_end_with_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import slurmd  # which the processes that judge do not find
+
     options = {"partition": "main", "time": 5, "mem_per_cpu_gb": 0, "qos": ""}
     executor = Executor(kind="slurm", shard=8, options=options)
     work = tmp_path / 'a run\'s "folder"'

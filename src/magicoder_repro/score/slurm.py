@@ -61,6 +61,7 @@ def run(executor: Slurm, folder: Path, failed: Callable[[], bool]) -> None:
         if failed():
             cancel(folder)
         time.sleep(_LOOK_SECONDS)
+    (folder / _ID).unlink(missing_ok=True)
     print(f"the jobs of {executor.job_id} have ended; their output is in {folder}", flush=True)
 
 
