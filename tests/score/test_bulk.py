@@ -274,6 +274,28 @@ def test_a_damaged_job_is_begun_again(content: str | None, finished: Path, tmp_p
     )
 
 
+@pytest.mark.long
+def test_a_real_slurm_gives_the_same_answers_and_its_jobs_end_with_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import slurmd  # which the processes that judge do not find
+
+    options = {"partition": "main", "time": 5, "mem_per_cpu_gb": 0, "qos": ""}
+    executor = Executor(kind="slurm", shard=8, options=options)
+    work = tmp_path / 'a run\'s "folder"'
+    with slurmd.cluster(monkeypatch):
+        assert _judge(work / "one", executor=executor) == EXPECTED
+        with pytest.raises(UsageError, match=r"^13 brings bad luck$"):
+            _judge(work / "two", executor=executor, trouble="usage", pause=1)
+        with pytest.raises(UsageError, match=r"judging stopped after .* of 23 programs"):
+            _judge(work / "three", executor=executor, trouble="killed")
+        with pytest.raises(UsageError, match=r"executor slurm: sbatch refused the jobs: .*executor.log says why"):
+            _judge(work / "four", executor=Executor(kind="slurm", options={**options, "partition": "none"}))
+        assert not subprocess.run(["squeue", "--noheader"], capture_output=True, check=True).stdout
+    with pytest.raises(UsageError, match="executor slurm: which time have the jobs"):
+        _judge(work / "five", executor=Executor(kind="slurm", options={"partition": "main"}))
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "work"

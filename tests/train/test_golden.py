@@ -124,7 +124,7 @@ else:
 """
 
 
-@pytest.mark.process
+@pytest.mark.long
 def test_two_nodes_end_in_the_official_weights(golden: Path, tmp_path: Path) -> None:
     """Each is a process here, which learns its place from the variables that srun sets."""
     told = tmp_path / "told.json"

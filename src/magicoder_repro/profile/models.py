@@ -153,7 +153,9 @@ class Training(Strict):
     name the devices."""
 
     processes: int | None = Field(
-        default=None, gt=0, description="of one training, each with a GPU of its own; null: one a GPU, or one on a CPU"
+        default=None,
+        gt=0,
+        description="of one training on each node, each with a GPU of its own; null: one a GPU, or one on a CPU",
     )
     price_per_hour: float | None = Field(
         default=None, gt=0, description="of the machine, in any currency: the estimate of the time then gives the cost"

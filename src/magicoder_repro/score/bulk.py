@@ -17,7 +17,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -33,6 +32,7 @@ from magicoder_repro.score import worker
 from magicoder_repro.score.workers import Workers, spread
 
 _LOOK_SECONDS = 0.5
+_OF_SLURM = "slurm"  # a folder of the work
 _SHARDS_A_WORKER, _LEAST = 8, 8  # requests of a shard, at least
 _DRIVER = "import sys; from magicoder_repro.score import bulk; bulk.drive(sys.argv[1], int(sys.argv[2]))"
 
@@ -123,11 +123,15 @@ def _elsewhere(job: _Job, executor: Executor, progress: Bar) -> None:
             now = job.done()
             progress.advance(now - done)
             done = now
-            if done == job.requests:  # an executor may wait on for its own processes
+            if done == job.requests and executor.kind == "ray":  # it may wait on for its own processes
                 break
     finally:
         process.kill()
         process.wait()
+        if executor.kind == "slurm" and job.done() < job.requests:
+            from magicoder_repro.score import slurm  # loads datatrove
+
+            slurm.cancel(job.folder / _OF_SLURM)
     progress.advance(job.done() - done)
 
 
@@ -167,8 +171,10 @@ def _known_shards(path: Path, identity: str) -> int | None:
 
 
 def _variables() -> dict[str, str]:
-    """The environment of the executor: this command's folder for temporary files is not there on another machine."""
-    variables = dict(os.environ)
+    """The environment of the executor: this command's folder for temporary files is not there on another machine, and a job of
+    Slurm that this command may run in is not the executor's."""
+    ours = [name for name in os.environ if name == "SLURM_CONF" or not name.startswith("SLURM_")]
+    variables = {name: os.environ[name] for name in ours}
     variables.pop("TMPDIR", None)
     if temporary.before is not None:
         variables["TMPDIR"] = temporary.before
@@ -300,7 +306,7 @@ def _judge(spec: str) -> Callable[[records.Record], records.Record]:
 def drive(folder_name: str, caller: int) -> None:
     """The process of the executor, started by the process `caller`."""
     processes.end_with(caller)
-    folder = Path(folder_name)
+    folder = Path(folder_name).resolve()  # the executor may work in another folder
     about = records.read_json(folder / "job.json")
     executor = Executor.model_validate(about["executor"])
     job = _Job.read(folder)
@@ -317,9 +323,7 @@ def drive(folder_name: str, caller: int) -> None:
         _execute(executor, common, job)
     except Exception as error:
         if not any(folder.glob("errors/*")):  # not a judge's
-            records.write_text(
-                folder / "errors" / "executor", f"executor {executor.kind}: {type(error).__name__}: {error}"
-            )
+            records.write_text(folder / "errors" / "executor", f"executor {executor.kind}: {worker.in_words(error)}")
         raise
 
 
@@ -332,9 +336,7 @@ def _execute(executor: Executor, common: dict[str, Any], job: _Job) -> None:
         ray.init(address=os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False)
         RayPipelineExecutor(**common, **executor.options).run()
     else:
-        from datatrove.executor.slurm import SlurmPipelineExecutor
+        from magicoder_repro.score import slurm
 
-        SlurmPipelineExecutor(**common, **executor.options).run()
-        # `run` has only put it into the queue
-        while job.done() < job.requests and not any(job.folder.glob("errors/*")):
-            time.sleep(_LOOK_SECONDS)
+        jobs = slurm.Slurm(common, executor.options)
+        slurm.run(jobs, job.folder / _OF_SLURM, lambda: any(job.folder.glob("errors/*")))
