@@ -15,6 +15,7 @@ import yaml
 from loopback import Quiet, serving
 
 from magicoder_repro import __version__, environment, images, records, selfcheck
+from magicoder_repro.benchmarks import minibench
 from magicoder_repro.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -273,10 +274,8 @@ def test_an_unknown_environment_is_refused() -> None:
 def test_known_verdicts_are_found_and_a_judge_that_errs_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selfcheck, "_MOST_TASKS", 3)
     assert selfcheck._evalplus("minibench-humaneval", "paper").startswith("4 known verdicts (evalplus 0.2.0, sandbox ")
-    right: records.Record = {
-        "task_id": "MiniHumanEval/0",
-        "solution": "def double_and_add(x, y):\n    return 2 * x + y\n",
-    }
+    task = minibench.load("humaneval")[0]
+    right: records.Record = {"task_id": task["task_id"], "solution": task["prompt"] + task["canonical_solution"]}
     with pytest.raises(Exception, match="MiniHumanEval/0: a wrong answer is judged 'passed'"):
         selfcheck._judged(
             selfcheck.benchmarks.get("minibench-humaneval"), "paper", {None: [selfcheck.Known(right, False, False)]}

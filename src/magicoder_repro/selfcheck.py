@@ -18,7 +18,7 @@ from pathlib import Path
 
 from magicoder_repro import benchmarks, environment, records, sandbox
 from magicoder_repro.benchmarks import minibench
-from magicoder_repro.benchmarks.base import PROTOCOLS, Benchmark
+from magicoder_repro.benchmarks.base import Benchmark
 from magicoder_repro.errors import EXIT_BAD_RESULT, EXIT_DONE, UsageError, listed, nearest
 from magicoder_repro.progress import tell
 
@@ -37,7 +37,8 @@ import torch, vllm
 print(f"vllm {vllm.__version__}, torch {torch.__version__}, CUDA {torch.version.cuda}")
 print(float((torch.ones(2, 3, device=DEVICE) @ torch.ones(3, 2, device=DEVICE)).sum()))
 """
-_SERVER_SECONDS = 600
+_LIBRARIES = ("matplotlib.pyplot", "numpy", "pandas", "scipy", "seaborn", "sklearn", "tensorflow", "torch")
+_IMPORT_SECONDS = 600
 _SLOPPY = {"leap_year": "    return year % 4 == 0\n", "number_of_words": '    return text.count(" ") + 1\n'}
 """Bodies of minibench that pass the base inputs and fail further ones."""
 _WRONG = "    return None\n"
@@ -107,7 +108,9 @@ def checks(name: str) -> Iterator[tuple[str, Check]]:
         for language in minibench.solutions():
             yield f"minibench {language}", partial(_multipl_e, language)
     elif name in ("ds1000", "ds1000-original"):
-        yield "minibench-ds1000", partial(_minibench_ds1000, name)
+        yield "libraries", partial(_libraries, name)
+        if name == "ds1000":  # its problems are in the simplified release's format, which the other does not judge
+            yield "minibench-ds1000", _minibench_ds1000
         yield "ds1000", partial(_ds1000, "current" if name == "ds1000" else "paper")
 
 
@@ -180,21 +183,34 @@ def _program(name: str) -> str:
     return path
 
 
-def _server(name: str) -> str:
-    """vLLM is imported by its own Python."""
-    device = "cuda" if name == "serve" and _GPU.exists() else "cpu"
-    code = _OF_SERVER.replace("DEVICE", repr(device))
+def _by_its_python(name: str, code: str) -> str:
+    """What a program prints that an environment's Python runs."""
     done = subprocess.run(
         [environment.interpreter(name), "-c", code],
         capture_output=True,
         text=True,
-        timeout=_SERVER_SECONDS,
+        timeout=_IMPORT_SECONDS,
         stdin=subprocess.DEVNULL,
         check=False,
     )
-    lines = done.stdout.split("\n")
-    if done.returncode or "12.0" not in lines:
-        raise _WrongError(f"vLLM cannot be imported, or torch does not work on {device}: {done.stderr[-300:]}")
+    if done.returncode:
+        raise _WrongError(f"its Python says {done.stderr[-300:]}")
+    return done.stdout
+
+
+def _libraries(name: str) -> str:
+    """Those of DS-1000 are imported together."""
+    _by_its_python(name, f"import {', '.join(_LIBRARIES)}")
+    return ", ".join(_LIBRARIES)
+
+
+def _server(name: str) -> str:
+    """vLLM is imported by its own Python."""
+    device = "cuda" if name == "serve" and _GPU.exists() else "cpu"
+    code = _OF_SERVER.replace("DEVICE", repr(device))
+    lines = _by_its_python(name, code).split("\n")
+    if "12.0" not in lines:
+        raise _WrongError(f"torch does not work on {device}")
     said = next(line for line in lines if line.startswith("vllm "))
     if name == "serve" and "CUDA None" in said:
         raise _WrongError(f"{said}: a CPU build, which serves nothing on a GPU")
@@ -293,13 +309,8 @@ def _completion(task: records.Record, text: str) -> records.Record:
     return {"problem_id": task["metadata"]["problem_id"], "completion": text}
 
 
-def _minibench_ds1000(name: str) -> str:
-    """minibench's problems are in the simplified release's format, and use what both environments have."""
-    from magicoder_repro.benchmarks.ds1000.benchmark import LibraryProblems
-
-    file = minibench.file("ds1000")
-    benchmark = LibraryProblems("minibench-ds1000", dict.fromkeys(PROTOCOLS, file), dict.fromkeys(PROTOCOLS, name))
-    return _judged(benchmark, "current", _references(minibench.load("ds1000")))
+def _minibench_ds1000() -> str:
+    return _judged(benchmarks.get("minibench-ds1000"), "current", _references(minibench.load("ds1000")))
 
 
 def _ds1000(protocol: str) -> str:
