@@ -198,6 +198,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, version in {"sympy": "2.0", "zope.interface": "1", "torch": "1.0+cpu", "pip": "23"}.items():
         put(site, name, version)
     monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "BUILT", tmp_path / ".envs")
     (tmp_path / ".envs" / "small" / ".ready").write_text(environment.lock_sha256("small"))
     return site
 
