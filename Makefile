@@ -14,7 +14,7 @@ ENVS    ?= core evalplus-0.2.0 evalplus-0.3.1 multipl-e serve-cpu ds1000 ds1000-
 BUILD_FLAGS ?=
 RUN_FLAGS ?=
 
-READY     := .envs/core/.ready $(if $(filter auto host,$(RUNNER)),.envs/evalplus-0.2.0/.ready)
+READY     := .envs/core/.ready .envs/evalplus-0.2.0/.ready
 BIN       := .envs/core/bin
 MAGICODER := $(BIN)/magicoder
 PYTEST    := $(BIN)/python -m pytest --durations 10
@@ -55,7 +55,8 @@ STAGES := corpus seeds oss-instruct deduplicate decontaminate evol-instruct sft 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo "  PROFILE=smoke (default: laptop, no GPU, no account) or PROFILE=paper-cl (REPRODUCE.md); profiles/ has them all"
-	@echo "  RUNNER=auto (default), host, docker, podman, apptainer: where each node is made; auto takes an engine that has the images"
+	@echo "  RUNNER=auto (default), host, docker, podman, apptainer: where each stage works; auto takes an engine that has the images;"
+	@echo "    rescore, rehearse and the tests work on the host"
 	@echo "  RESCORE=no: \`make all\` ends without the published answers (it judges them where they can be fetched)"
 
 all: $(READY) ## every stage and the report; with the default profile also `make rescore`, where there is a network

@@ -20,7 +20,7 @@ import pytest
 from magicoder_repro import __version__, environment
 from magicoder_repro import profile as profiles
 from magicoder_repro.errors import UsageError
-from magicoder_repro.pipeline import plan, runner, seen
+from magicoder_repro.pipeline import place, plan, runner, seen
 from magicoder_repro.pipeline.place import Place
 
 pytestmark = pytest.mark.process
@@ -92,7 +92,9 @@ def test_every_container_has_no_privilege_and_the_callers_user(engine: Path) -> 
     assert "unmask=/proc/*" not in _values(_words("podman", "report"), "--security-opt")
 
 
-def test_each_node_is_made_in_its_image(engine: Path) -> None:
+def test_each_node_is_made_in_its_image(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"localhost/magicoder-repro/core:{__version__}" in _words("podman", "sft/magicoder")  # no GPU needs another
+    monkeypatch.setattr(place, "gpus_here", lambda: True)
     images = {
         "corpus": "core", "sft/magicoder": "train", "generate/magicoder/minibench-mbpp": "train",
         "score/base/minibench-humaneval": "evalplus-0.2.0",
@@ -121,9 +123,12 @@ def test_secrets_go_by_name_and_only_to_the_stage_that_needs_them(
 
 def test_a_teacher_on_this_machine_is_reached_by_its_network(engine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = next(one.name for one in plan.expand(profiles.load("oss-instruct-open")) if one.stage.name == "oss-instruct")
+    smoke = {one.name: one for one in plan.expand(profiles.load("smoke"))}
+    assert smoke["oss-instruct/oss-instruct"].place == Place()  # its own server, in the container
     for url, network in (("http://127.0.0.1:8000/v1", ["host"]), ("https://example.org/v1", [])):
         monkeypatch.setenv("OPENAI_BASE_URL", url)
-        assert _values(_words("podman", node, "oss-instruct-open"), "--network") == network
+        for name in ("oss-instruct-open", "smoke"):  # the variable is for the embedded teacher too
+            assert _values(_words("podman", node, name), "--network") == network
 
 
 def test_a_container_is_no_way_out_for_docker_either(engine: Path) -> None:
@@ -145,8 +150,8 @@ def test_apptainer_has_the_same_promises(tmp_path: Path, monkeypatch: pytest.Mon
         runner.choose("apptainer").image("core")
     (tmp_path / "core.sif").write_bytes(b"an image")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-to-be-seen")
-    place = Place(network="none", variables=("OPENAI_API_KEY",))
-    command = runner.choose("apptainer").command(runner.Job(place, ["stage", "corpus"], [tmp_path]))
+    where = Place(network="none", variables=("OPENAI_API_KEY",))
+    command = runner.choose("apptainer").command(runner.Job(where, ["stage", "corpus"], [tmp_path]))
     assert {"--containall", "--no-privs"} <= set(command.words) and _values(command.words, "--network") == ["none"]
     assert "not-to-be-seen" not in " ".join(command.words)
     assert command.variables == {"APPTAINERENV_OPENAI_API_KEY": "sk-not-to-be-seen"}
@@ -191,7 +196,7 @@ def test_nodes_in_containers_are_those_of_the_host(engine: Path, tmp_path: Path)
     done = subprocess.run([*command, "--runner", "podman"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((folder / "seeds" / "manifest.json").read_text())
-    assert re.fullmatch(r"localhost/magicoder-repro/core:.*@sha256:0{64}", manifest["environment"]["image"])
+    assert re.fullmatch(r"localhost/magicoder-repro/core:\S* \(id sha256:0{64}\)", manifest["environment"]["image"])
     assert manifest["commit"] == environment.git_commit()
     again = subprocess.run(command, capture_output=True, text=True, check=False)  # by the host: the same fingerprints
     assert again.returncode == 0 and "nothing to do" in again.stderr
@@ -264,3 +269,34 @@ def test_the_commands_of_a_plan_can_be_typed(engine: Path) -> None:
     assert all(any(f" {node.name} " in line for line in lines) for node in nodes)
     assert all(shlex.split(line)[:2] == ["podman", "run"] and "--profile tiny" in line for line in lines)
     assert shutil.which("podman") == str(engine / "podman")
+
+
+def test_a_plans_commands_work_one_after_another(engine: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((profiles.PROFILES / "tiny.yaml").read_text())
+    command = [
+        sys.executable,
+        "-m",
+        "magicoder_repro.cli",
+        "plan",
+        "seeds",
+        "--profile",
+        str(mine),
+        "--runs",
+        str(tmp_path / "run"),
+    ]
+    lines = subprocess.run(
+        [*command, "--runner", "podman", "--commands"], capture_output=True, text=True, check=True
+    ).stdout
+    for line in lines.splitlines():
+        subprocess.run(line, shell=True, check=True, capture_output=True)
+    assert (tmp_path / "run" / "seeds" / "manifest.json").is_file()
+    assert f"source={mine},target={mine},readonly" in lines
+
+
+def test_an_engine_that_starts_nothing_is_one_line(engine: Path, tmp_path: Path) -> None:
+    failing = (engine / "podman").read_text().replace("os.execve(", "if 'stage' in inside: sys.exit(125)\nos.execve(")
+    (engine / "podman").write_text(failing)
+    command = [sys.executable, "-m", "magicoder_repro.cli", "run", "corpus", "--profile", "tiny", "--runner", "podman"]
+    done = subprocess.run([*command, "--runs", str(tmp_path / "run")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "error: --runner podman: it did not start the container" in done.stderr

@@ -54,7 +54,7 @@ def locked(environment: str) -> str:
 def identity(environment: str) -> dict[str, str]:
     """What a result's manifest says of the environment that made it: its lock, and in a container the image with its digest."""
     name = locked(environment)
-    found = {"name": name, "lock_sha256": lock_sha256(name)}
+    found = {"name": name, "lock_sha256": built(name) or lock_sha256(name)}
     image = os.environ.get("MAGICODER_IMAGE")
     return {**found, "image": image} if image else found
 

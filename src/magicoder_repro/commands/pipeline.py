@@ -55,7 +55,8 @@ def run(
     if only and nodes.here().number:
         pipeline.join(loaded, where, stages or ())
         return
-    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify, only, runners.choose(runner))
+    chosen = runners.choose(runner, pipeline.images(loaded, stages or ()))
+    made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify, only, chosen)
     if not made:
         say(f"nothing to do: everything in {shown(where.folder)} is up to date (profile {profile})")
     if not stages or "report" in stages:
@@ -139,7 +140,8 @@ def plan(
     from magicoder_repro.pipeline import run as pipeline
     from magicoder_repro.pipeline import runner as runners
 
-    loaded, where, chosen = profiles.load(profile), run_of(profile, runs), runners.choose(runner)
+    loaded, where = profiles.load(profile), run_of(profile, runs)
+    chosen = runners.choose(runner, pipeline.images(loaded, stages or ()))
     if commands:
         pipeline.commands(loaded, where, stages or (), chosen)
     else:

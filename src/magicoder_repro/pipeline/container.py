@@ -1,6 +1,6 @@
 """A job of a cluster in a container: apptainer's, or that of Slurm's plugin pyxis. All paths are the same inside as outside.
 
-The image holds the environments (docker/core/Dockerfile); the code is the checkout's.
+One image for all jobs: it must hold every environment that they need, which of docker/'s own no one does. The code is the checkout's.
 """
 
 from __future__ import annotations
@@ -45,11 +45,22 @@ def of(word: str, profile: Profile, run: Run, gpu: bool) -> Container:
     for path, mode in folders.items():
         if mode == "rw":
             path.mkdir(parents=True, exist_ok=True)
-    variables = {"MAGICODER_ENVS": _IN_IMAGE, "PYTHONPATH": str(environment.ROOT / "src")}
+    variables = {
+        "MAGICODER_CACHE": str(environment.cache().resolve()),
+        "MAGICODER_COMMIT": environment.git_commit() or "",
+        "MAGICODER_ENVS": _IN_IMAGE,
+        "MAGICODER_IMAGE": image,
+        "PYTHONPATH": str(environment.ROOT / "src"),
+    }
     python = f"{_IN_IMAGE}/core/bin/python"
     if kind == "pyxis":
         mounts = ",".join(f"{path}:{path}:{mode}" for path, mode in folders.items())
-        return Container([f"--container-image={image}", f"--container-mounts={mounts}"], [], python, variables)
+        return Container(
+            [f"--container-image={image}", f"--container-mounts={mounts}", f"--container-env={','.join(variables)}"],
+            [],
+            python,
+            variables,
+        )
     file = Path(image).resolve()
     if not file.is_file():
         raise UsageError(f"--container {word}: {file}: no such file: build it with `apptainer build`")

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from magicoder_repro import benchmarks
-from magicoder_repro.generate import server
+from magicoder_repro.generate.server import KEY
 from magicoder_repro.profile import (
     Analysis,
     Corpus,
@@ -58,21 +58,22 @@ def of_hub(name: str) -> Place:
 
 def of_teacher(teacher: Teacher | None) -> Place:
     """Only a teacher that is a server elsewhere is reached, with the key that is for it."""
-    if teacher is None or not isinstance(teacher.server, ServerTeacher):
+    own, server = os.environ.get("OPENAI_BASE_URL"), teacher and teacher.server
+    if server is None or not (own or isinstance(server, ServerTeacher)):
         return HERE
-    url = os.environ.get("OPENAI_BASE_URL") or teacher.server.base_url
+    url = own or (server.base_url if isinstance(server, ServerTeacher) else None)
     return Place(network=_network(url), variables=(*_OF_THE_TEACHER, *_OF_A_PROXY))
 
 
 def of_training() -> Place:
-    return Place("train", gpu=True)
+    return _on_gpus()
 
 
 def of_engine(engine: Engine) -> Place:
     if isinstance(engine, ServerEngine):
-        return Place(network=_network(engine.base_url), variables=(server.KEY, *_OF_A_PROXY))
+        return Place(network=_network(engine.base_url), variables=(KEY, *_OF_A_PROXY))
     if isinstance(engine, TransformersEngine):
-        return Place("train", gpu=True)
+        return _on_gpus()
     return Place(engine.environment, gpu=engine.environment == "serve")
 
 
@@ -84,6 +85,16 @@ def of_analysis(profile: Profile, analysis: Analysis) -> Place:
     """A tiktoken encoding is fetched from its public home."""
     own = analysis.tokenizer in profile.models
     return HERE if own else Place(network="outside", variables=("TIKTOKEN_CACHE_DIR", *_OF_A_PROXY))
+
+
+def gpus_here() -> bool:
+    """Whether this machine has GPUs that a container can be given."""
+    return Path("/dev/nvidiactl").exists()
+
+
+def _on_gpus() -> Place:
+    """Where there are none, `core` has all that it takes."""
+    return Place("train" if gpus_here() else "core", gpu=True)
 
 
 def _hub(asked: bool) -> Place:

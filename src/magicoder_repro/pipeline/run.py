@@ -32,16 +32,18 @@ from magicoder_repro.report import build as report
 from magicoder_repro.report import compare
 from magicoder_repro.train import SFT
 
+_OF_THE_ENGINE = (125, 126, 127)  # exit codes: it failed, not what it was to run
 _LOCK = ".lock"  # stays in a run's folder
 
 
 def make(node: Node, run: Run, again: bool) -> None:
-    """Makes one node in this process."""
+    """Makes one node in this process, and lets its place in the run lead to it."""
     module, _, function = node.stage.body.partition(":")
     body = getattr(importlib.import_module(f"magicoder_repro.{module}"), function)
     request = run.request(node)
     with store.alone(request.out):
         artifact.build(request, body, again)
+    run.put(node, request.out)
 
 
 def run_all(
@@ -227,16 +229,18 @@ def _drops(folder: Path) -> str:
     return f", {', '.join(parts)}" if parts else ""
 
 
+def images(profile: Profile, targets: Sequence[str]) -> list[str]:
+    """The environments that the targets, and what they need, are made in."""
+    return list(dict.fromkeys(node.place.environment for node in plan.needed(plan.expand(profile), targets)))
+
+
 def commands(profile: Profile, run: Run, targets: Sequence[str], runner: Runner) -> None:
     """Prints the command that makes each node, or those together that one process makes. Nothing is made."""
     for group in _groups(plan.needed(plan.expand(profile), targets)):
         job = _job(group, run, set())
-        words = [
-            *job.arguments,
-            "--profile",
-            str(Path(profile.name).resolve() if "/" in profile.name else profile.name),
-        ]
-        tell(runner.command(replace(job, arguments=words, tied=False)).shown())
+        file = Path(profile.name).resolve() if profile.name.endswith((".yaml", ".yml")) else None
+        words, reads = [*job.arguments, "--profile", str(file or profile.name)], [*job.reads, *([file] if file else [])]
+        tell(runner.command(replace(job, arguments=words, reads=reads, tied=False)).shown())
 
 
 def _job(nodes: Sequence[Node], run: Run, again: set[str]) -> runners.Job:
@@ -282,6 +286,10 @@ def _in_process(nodes: Sequence[Node], profile: Profile, run: Run, lock: int, ag
         raise UsageError(
             f"{nodes[0].name}: ended by signal {number} ({signal.Signals(number).name}): "
             "out of memory? start the same command again, it goes on where it was"
+        )
+    if code in _OF_THE_ENGINE and not isinstance(runner, runners.Host):
+        raise UsageError(
+            f"--runner {runner.name}: it did not start the container (above is why): what it takes more here goes into RUNNER_FLAGS"
         )
     if code:
         raise SystemExit(code)

@@ -24,7 +24,7 @@ from typing import ClassVar, Protocol
 from magicoder_repro import __version__, environment
 from magicoder_repro.benchmarks.base import data_folder
 from magicoder_repro.errors import UsageError, nearest
-from magicoder_repro.pipeline.place import Network, Place
+from magicoder_repro.pipeline.place import Network, Place, gpus_here
 from magicoder_repro.progress import say
 
 _IN_IMAGE = Path("/magicoder-repro")
@@ -118,7 +118,7 @@ class _Container:
             "PYTHONPATH": str(environment.ROOT / "src"),
         }
         if job.place.hub:
-            found["HF_HOME"] = str(_hub_cache())
+            found["HF_HOME"] = str(_hub_cache().resolve())
         return found
 
     def _given(self, job: Job) -> list[str]:
@@ -132,8 +132,10 @@ class _Container:
         found: dict[str, tuple[str, bool]] = {}
         for path in (environment.ROOT, data_folder(), *job.reads):
             if path.exists():
-                found[str(path.resolve())] = (str(path.resolve()), True)
-        for path in (*job.writes, *([_hub_cache()] if job.place.hub else [])):
+                for name in (str(path.resolve()), os.path.abspath(path)):  # noqa: PTH100 (as it is called, links and all)
+                    found[name] = (name, True)
+        tables = [Path(os.environ[name]) for name in self._given(job) if name == "TIKTOKEN_CACHE_DIR"]
+        for path in (*job.writes, *([_hub_cache()] if job.place.hub else []), *tables):
             path.mkdir(parents=True, exist_ok=True)
             found[str(path.resolve())] = (str(path.resolve()), False)
         return {**found, _CACHE: (str(cache.resolve()), False)}
@@ -160,12 +162,14 @@ class _Engine(_Container):
             if os.getuid() == 0:
                 words += ["--cap-add", "SETFCAP"]  # root may show itself to a user namespace only with it
         words += ["--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777", "--shm-size", _SHARED_MEMORY]
-        words += ["--pids-limit", str(_PROCESSES), "--memory", str(_memory()), "--cpus", str(_cores())]
+        words += ["--pids-limit", str(_PROCESSES), "--memory", str(_memory())]
+        if (cores := len(os.sched_getaffinity(0))) != os.cpu_count():
+            words += ["--cpus", str(cores)]
         for name, kind in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
             _, most = resource.getrlimit(kind)  # without it the engine sets more than some machines let it
             limit = min(most, _PROCESSES) if most >= 0 else _PROCESSES
             words += ["--ulimit", f"{name}={limit}:{limit}"]
-        if job.place.gpu and Path("/dev/nvidiactl").exists():
+        if job.place.gpu and gpus_here():
             words += self.gpus
         for target, (source, read_only) in self._mounts(job).items():
             words += ["--mount", _mount(source, target) + (",readonly" if read_only else "")]
@@ -189,7 +193,7 @@ class _Engine(_Container):
         except OSError as error:
             raise UsageError(f"--runner {self.name}: {self.name} does not start here ({error.strerror})") from None
         if done.returncode == 0:
-            return f"{image}@sha256:{done.stdout.strip().removeprefix('sha256:')}"
+            return f"{image} (id sha256:{done.stdout.strip().removeprefix('sha256:')})"
         said = " ".join(done.stderr.split())
         if re.search(r"no such image|not known|not found", said, re.IGNORECASE):
             mend = f"`make images ENGINE={self.name} ENVS={name}` builds it"
@@ -227,12 +231,15 @@ class Apptainer(_Container):
 
     name: ClassVar[str] = "apptainer"
 
+    def __init__(self) -> None:
+        self._work = tempfile.TemporaryDirectory(prefix="magicoder-")  # what it keeps of /tmp; gone with this process
+
     def command(self, job: Job) -> Command:
-        words = ["apptainer", "exec", "--containall", "--no-privs", "--workdir", tempfile.mkdtemp(prefix="magicoder-")]
+        words = ["apptainer", "exec", "--containall", "--no-privs", "--workdir", self._work.name]
         words += ["--pwd", str(environment.ROOT)]
         if job.place.network == "none":
             words += ["--net", "--network", "none"]
-        if job.place.gpu and Path("/dev/nvidiactl").exists():
+        if job.place.gpu and gpus_here():
             words.append("--nv")
         for target, (source, read_only) in self._mounts(job).items():
             words += ["--mount", _mount(source, target) + (",ro" if read_only else "")]
@@ -254,7 +261,7 @@ class Apptainer(_Container):
             raise UsageError(
                 f"--runner apptainer: {path}: no such image: build it (docker/README.md), or set MAGICODER_IMAGES"
             )
-        return f"{path.name}@sha256:{environment.file_sha256(path)}"
+        return f"{path.name} (sha256:{environment.file_sha256(path)})"
 
 
 _RUNNERS: dict[str, type[Docker | Podman | Apptainer | Host]] = {
@@ -263,20 +270,29 @@ _RUNNERS: dict[str, type[Docker | Podman | Apptainer | Host]] = {
 NAMES = ("auto", *_RUNNERS)
 
 
-def choose(name: str) -> Runner:
-    """The runner of that name. `auto`: the first engine that works here and has the image `core`, else the host; it says which."""
+def choose(name: str, images: Sequence[str] = ("core",)) -> Runner:
+    """The runner of that name. `auto`: the first engine that works here and has these images, else the host; it says which."""
     if name not in NAMES:
         raise UsageError(f"--runner {name}: {nearest(name, NAMES)}one of {', '.join(NAMES)}")
     if name != "auto":
         return _RUNNERS[name]()
     for kind in (Docker, Podman, Apptainer):
+        if shutil.which(kind.name) is None:
+            continue
         runner = kind()
         try:
-            image = runner.image("core") if shutil.which(kind.name) else None
+            for image in images:
+                runner.image(image)
+            command = runner.command(Job(Place(), ["version"], tied=False))
         except UsageError:
             continue
-        if image:
-            say(f"runner: {runner.name} ({image.partition('@')[0]})")
+        if (
+            subprocess.run(
+                command.words, env={**os.environ, **command.variables}, capture_output=True, check=False
+            ).returncode
+            == 0
+        ):
+            say(f"runner: {runner.name} ({', '.join(images)})")
             return runner
     say("runner: host (no container engine here that has our images: `make images` builds them)")
     return Host()
@@ -291,10 +307,6 @@ def _mount(source: str, target: str) -> str:
 
 def _hub_cache() -> Path:
     return Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _memory() -> int:
@@ -312,5 +324,5 @@ def paths(config: object) -> Iterable[Path]:
             yield from paths(value)
     elif isinstance(config, str) and len(config) < 4096 and "\0" not in config:
         path = environment.ROOT / os.path.expanduser(config)  # noqa: PTH111 (no error where there is no such user)
-        if path.is_absolute() and "/" in config and path.exists():
+        if "/" in config and len(path.parts) > 1 and os.path.exists(path):  # noqa: PTH110 (Path raises for a name too long)
             yield path

@@ -4,11 +4,13 @@ than this one: each image is asked once."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from magicoder_repro import environment
 from magicoder_repro import profile as profiles
 from magicoder_repro.errors import UsageError
 from magicoder_repro.pipeline.place import Place
@@ -34,16 +36,21 @@ def seen(nodes: Sequence[Node], profile: Profile, runner: Runner) -> list[Node]:
 
 
 def look(nodes: Sequence[Node]) -> dict[str, Any]:
-    """Of each node what is found here."""
+    """Of each node what is found here; a UsageError where the environment of the stages is not this checkout's."""
+    if not environment.ready("core"):
+        raise UsageError("its environment core is of another lock than the checkout's: make images")
     return {node.name: {"facts": dict(node.facts()), "missing": list(node.missing())} for node in nodes}
 
 
 def _ask(name: str, nodes: Sequence[Node], profile: Profile, runner: Runner) -> Mapping[str, Any]:
-    variables = tuple(dict.fromkeys(variable for node in nodes for variable in node.place.variables))
+    names = tuple(dict.fromkeys(variable for node in nodes for variable in node.place.variables))
     reads = [path for node in nodes for path in paths(node.config)]
-    job = Job(Place(name, variables=variables), ["look", *(node.name for node in nodes)], reads=reads, tied=False)
+    job = Job(Place(name, variables=names), ["look", *(node.name for node in nodes)], reads=reads, tied=False)
     command = runner.command(job)
-    done = subprocess.run(command.words, input=profiles.frozen(profile) + b"\n", capture_output=True, check=False)
+    variables = {**os.environ, **command.variables}
+    done = subprocess.run(
+        command.words, env=variables, input=profiles.frozen(profile) + b"\n", capture_output=True, check=False
+    )
     try:
         if done.returncode:
             raise ValueError

@@ -110,7 +110,7 @@ class EvalPlus(Benchmark):
 
     def facts(self, protocol: str) -> dict[str, Any]:
         home = environment_of(protocol)
-        return {home: environment.lock_sha256(home)}
+        return {home: environment.built(home)}
 
     def missing(self, protocol: str) -> Sequence[str]:
         home = environment_of(protocol)
