@@ -43,7 +43,9 @@ def checkout(tmp_path: Path) -> Path:
 
 def _make(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
     kept = {
-        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PROFILE", "RESCORE", "RUNNER")
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("MAKEFLAGS", "MAKELEVEL", "PROFILE", "RESCORE", "RUNNER")
     }
     environment = {**kept, "PYTHON": sys.executable}
     return subprocess.run(["make", *words], cwd=checkout, env=environment, capture_output=True, text=True, timeout=60)

@@ -240,6 +240,7 @@ def test_what_is_not_at_hand_is_left_out_and_the_rest_is_judged(
     assert second.startswith("mbpp by protocol current: no network: run `magicoder fetch mbpp --protocol current`")
 
 
+@pytest.mark.long
 def test_fetch_takes_the_archives_of_a_profile(served: tuple[Path, str, list[str]], home: Path, tmp_path: Path) -> None:
     folder, url, asked = served
     mine = _profile(tmp_path / "mine.yaml", url)

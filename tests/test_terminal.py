@@ -181,7 +181,7 @@ def test_the_password_of_the_address_is_used_and_never_shown_nor_written(server:
     assert any(path == "/tokenize" and key == "Basic dXNlcjpzM2NyZXQ=" for path, key in answer["seen"])
 
 
-@pytest.mark.process
+@pytest.mark.long
 def test_a_refusal_that_repeats_secrets_is_written_without_them(server: Any, tmp_path: Path) -> None:
     address, answer = server
     message = f"{HOSTILE} your key my-key at http://user:s3cret@host?token=s3cret"
@@ -229,7 +229,7 @@ def test_the_reports_hold_text_and_no_marks(text: str) -> None:
     row = {"key": text, "section": text, "name": text, "value": 1.0, "unit": text, "tolerance": 1.0, "low": None, "high": None,
            "paper": 1.0, "paper_source": text, "recorded": 1.0, "allowed": 1.0, "verdict": "same"}  # fmt: skip
     about = {"name": text, "seconds": 1, "counts": {text: text}, "dropped": {text: 1}, "notes": [text], "device": text,
-             "environment": text, "lock_sha256": text, "other_versions": {text: text}, "fingerprint": text,
+             "environment": text, "lock_sha256": text, "image": text, "other_versions": {text: text}, "fingerprint": text,
              "command": text}  # fmt: skip
     claim = {
         "id": "c",

@@ -119,6 +119,7 @@ def test_prompts(checkout: Checkout, tmp_path: Path) -> None:
         assert all(row["prompt"].endswith(last) for row in rows) and "print their sum" in rows[0]["prompt"]
 
 
+@pytest.mark.long
 def test_a_score_here_and_on_ray_is_the_same(checkout: Checkout, tmp_path: Path, samples: Path) -> None:
     result = _untimed(checkout.score(samples, tmp_path / "here.json", "--k", "1,2"))
     assert result["benchmark"] == "toy" and result["dataset"]["name"] == "toy" and result["scorer"] == "standard output"

@@ -160,7 +160,7 @@ def test_the_profile_says_the_policy_and_the_command_line_may_say_another(tmp_pa
     assert regress.policy_of(None, {"policy": "exact", "missing": "warn"}) == Regress(policy="exact", missing="warn")
 
 
-@pytest.mark.process
+@pytest.mark.long
 def test_a_wrong_request_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     one = _numbers(tmp_path / "one.json", 1)
     for arguments, said in (

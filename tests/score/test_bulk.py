@@ -242,6 +242,7 @@ def test_damaged_answers_of_this_machine_are_given_again(damage: str, tmp_path: 
     assert _judge(tmp_path / "work", 1) == EXPECTED
 
 
+@pytest.mark.long
 def test_exchanged_answers_and_damaged_requests_are_noticed(finished: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     shutil.copytree(finished, work)

@@ -209,7 +209,9 @@ HEAD = "#include<assert.h>\n#include<bits/stdc++.h>\n"
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
-@pytest.mark.parametrize("damage", ["unreadable", "of the same size", "never readable"])
+@pytest.mark.parametrize(
+    "damage", ["unreadable", "of the same size", pytest.param("never readable", marks=pytest.mark.long)]
+)
 def test_a_verdict_does_not_depend_on_them(damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when a look at the files does not tell: the probe in the sandbox does."""
     real = toolchains.headers()
