@@ -188,8 +188,8 @@ def test_a_program_near_its_limit_is_run_again_alone_and_one_far_over_it_is_not(
         "import time\ndef subtract(a, b):\n    end = time.process_time() + {}\n"
         "    while time.process_time() < end: pass\n    return a - b"
     )
-    config = Scoring(workers=2, call_seconds=0.2)
-    samples = [{"task_id": task_id, "solution": burn.format(seconds)} for seconds in (0.02, 0.22, 5.0)]
+    config = Scoring(workers=2, call_seconds=1.0)  # of which a busy machine takes 1.2
+    samples = [{"task_id": task_id, "solution": burn.format(seconds)} for seconds in (0.02, 1.06, 9.0)]
     quick, near, far = score(dataset, samples, config)["tasks"][0]["samples"]
     assert quick["passed_plus"] and "ran_again_alone" not in quick
     assert not near["passed"] and near["ran_again_alone"] is True

@@ -72,7 +72,7 @@ MINUTES = {"Mbpp/599"}  # takes longer than all the others together
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("benchmark", ["humaneval", "mbpp"])
+@pytest.mark.parametrize("benchmark", [pytest.param("humaneval", marks=pytest.mark.long), "mbpp"])
 @pytest.mark.parametrize("protocol", ["paper", pytest.param("current", marks=pytest.mark.long)])
 def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark: str, protocol: str) -> None:
     """But for eight of MBPP, which take two minutes of computing; published answers to them are judged below."""
@@ -96,7 +96,7 @@ def test_every_canonical_solution_passes(data: Path, whole_sets: None, benchmark
     [
         pytest.param("humaneval", "paper", set(), id="humaneval-paper"),
         pytest.param("humaneval", "current", set(), marks=pytest.mark.long, id="humaneval-current"),
-        pytest.param("mbpp", "paper", MINUTES, id="mbpp-paper"),
+        pytest.param("mbpp", "paper", MINUTES, marks=pytest.mark.long, id="mbpp-paper"),
         # once is enough for what computes that long
         pytest.param("mbpp", "current", SLOW_MBPP, marks=pytest.mark.long, id="mbpp-current"),
         pytest.param("mbpp", "paper", set(), marks=pytest.mark.long, id="mbpp-paper-whole"),
@@ -127,7 +127,7 @@ def test_published_generations_get_the_verdicts_that_evalplus_gives(
 
 
 @pytest.mark.timing
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", ["paper", pytest.param("current", marks=pytest.mark.long)])
 def test_programs_get_the_verdict_that_evalplus_gives(data: Path, protocol: str) -> None:
     """`evalplus_cases.jsonl`: small programs, what they can notice of the judge and what they return, with evalplus' own verdict."""
     rows = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
