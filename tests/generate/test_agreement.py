@@ -22,7 +22,7 @@ def test_each_way_is_compared_with_the_first(
 ) -> None:
     ways = [Way("float32", EAGER), Way("float32", EAGER, batch=4), Way("bfloat16", EAGER)]
     found = agreement.measure(firm_folder, "firm", ASKED, ways)
-    assert (found.model, found.tasks, found.of, found.judged) == ("firm", 6, 20, True)
+    assert (found.model, found.tasks, found.of, found.judged) == ("firm", 6, 30, True)
     first, batches, halves = found.rows
     assert first.identical == batches.identical == 6 > halves.identical
     assert {(row.passed, row.other_verdicts, row.passed_plus, row.other_verdicts_plus) for row in found.rows} == {
