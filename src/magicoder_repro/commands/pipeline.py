@@ -55,7 +55,7 @@ def run(
     if only and nodes.here().number:
         pipeline.join(loaded, where, stages or ())
         return
-    chosen = runners.choose(runner, pipeline.images(loaded, stages or ()))
+    chosen = runners.choose(runner, lambda: pipeline.images(loaded, stages or ()))
     made = pipeline.run_all(loaded, where, stages or (), refresh or (), verify, only, chosen)
     if not made:
         say(f"nothing to do: everything in {shown(where.folder)} is up to date (profile {profile})")
@@ -141,7 +141,7 @@ def plan(
     from magicoder_repro.pipeline import runner as runners
 
     loaded, where = profiles.load(profile), run_of(profile, runs)
-    chosen = runners.choose(runner, pipeline.images(loaded, stages or ()))
+    chosen = runners.choose(runner, lambda: pipeline.images(loaded, stages or ()))
     if commands:
         pipeline.commands(loaded, where, stages or (), chosen)
     else:

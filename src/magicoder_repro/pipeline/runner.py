@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -94,10 +94,7 @@ class _Container:
 
     name: ClassVar[str]
 
-    def image(self, name: str) -> str | None:
-        return self._image(name)
-
-    def _image(self, name: str) -> str:
+    def image(self, name: str) -> str:
         raise NotImplementedError
 
     def _inside(self, job: Job) -> list[str]:
@@ -112,7 +109,7 @@ class _Container:
             "MAGICODER_COMMIT": environment.git_commit() or "",
             "MAGICODER_DATA": str(data_folder().resolve()),
             "MAGICODER_ENVS": str(_IN_IMAGE / ".envs"),
-            "MAGICODER_IMAGE": self._image(job.place.environment),
+            "MAGICODER_IMAGE": self.image(job.place.environment),
             "OMP_WAIT_POLICY": "passive",
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONPATH": str(environment.ROOT / "src"),
@@ -185,7 +182,7 @@ class _Engine(_Container):
         return f"{os.environ.get('MAGICODER_IMAGES') or self.host + 'magicoder-repro'}/{name}:{__version__}"
 
     @functools.lru_cache  # noqa: B019 (a runner lives as long as the command)
-    def _image(self, name: str) -> str:
+    def image(self, name: str) -> str:
         image = self._name(name)
         words = [self.name, "image", "inspect", "--format", "{{.Id}}", image]
         try:
@@ -253,7 +250,7 @@ class Apptainer(_Container):
         return Path(os.environ.get("MAGICODER_IMAGES") or environment.ROOT / ".images") / f"{name}.sif"
 
     @functools.lru_cache  # noqa: B019 (a runner lives as long as the command)
-    def _image(self, name: str) -> str:
+    def image(self, name: str) -> str:
         if shutil.which("apptainer") is None:
             raise UsageError("--runner apptainer: apptainer is not on PATH")
         path = self._file(name)
@@ -270,12 +267,13 @@ _RUNNERS: dict[str, type[Docker | Podman | Apptainer | Host]] = {
 NAMES = ("auto", *_RUNNERS)
 
 
-def choose(name: str, images: Sequence[str] = ("core",)) -> Runner:
-    """The runner of that name. `auto`: the first engine that works here and has these images, else the host; it says which."""
+def choose(name: str, wanted: Callable[[], Sequence[str]] = lambda: ("core",)) -> Runner:
+    """The runner of that name. `auto`: the first engine that works here and has the images wanted, else the host; it says which."""
     if name not in NAMES:
         raise UsageError(f"--runner {name}: {nearest(name, NAMES)}one of {', '.join(NAMES)}")
     if name != "auto":
         return _RUNNERS[name]()
+    images = wanted()
     for kind in (Docker, Podman, Apptainer):
         if shutil.which(kind.name) is None:
             continue
